@@ -1,0 +1,97 @@
+"""Repeatable views: made again when their file changes, never at the cost of somebody else's view."""
+
+import pytest
+
+from runner import checkout, execute, llm_db, value
+
+MIGRATIONS = {
+    "0001.first": """
+        CREATE SCHEMA reporting;
+        CREATE SCHEMA ops;
+        CREATE TABLE public.sales (amount int, region text);
+        -- DOWN --
+        DROP TABLE public.sales;
+        DROP SCHEMA ops;
+        DROP SCHEMA reporting;
+    """
+}
+BASE = "CREATE OR REPLACE VIEW reporting.base AS SELECT amount, region FROM public.sales;"
+VIEWS = {
+    "reporting/10_base": BASE,
+    "ops/20_above": "CREATE OR REPLACE VIEW ops.above AS SELECT sum(amount) AS total FROM reporting.base;",
+    "reporting/30_alone": "CREATE OR REPLACE VIEW reporting.alone AS SELECT 1 AS one;",
+}
+
+
+@pytest.fixture
+def project(tmp_path, empty_dsn):
+    root = checkout(tmp_path, MIGRATIONS, VIEWS)
+    done = llm_db("migrate", "--dsn", empty_dsn, root=root)
+    assert done.returncode == 0, done.stderr
+    assert "views: 3 created, 0 unchanged" in done.stdout
+    return root
+
+
+def test_a_changed_view_is_made_again_with_what_is_built_on_it(project, empty_dsn):
+    # A column fewer, and another type: what CREATE OR REPLACE cannot do.
+    (project / "views/reporting/10_base.sql").write_text(
+        "CREATE OR REPLACE VIEW reporting.base AS SELECT amount::numeric AS amount FROM public.sales;"
+    )
+    done = llm_db("migrate", "--dsn", empty_dsn, root=project)
+    assert done.returncode == 0, done.stderr
+    assert "views: 2 created, 1 unchanged" in done.stdout
+    assert (
+        value(
+            empty_dsn, "SELECT string_agg(attname, ',') FROM pg_attribute WHERE attrelid = 'reporting.base'::regclass"
+        )
+        == "amount"
+    )
+
+
+def test_a_view_dropped_by_hand_comes_back(project, empty_dsn):
+    execute(empty_dsn, "DROP VIEW reporting.alone")
+    assert "views: 1 created" in llm_db("migrate", "--dsn", empty_dsn, root=project).stdout
+
+
+def test_a_view_whose_file_is_gone_goes_too(project, empty_dsn):
+    (project / "views/reporting/30_alone.sql").unlink()
+    assert llm_db("migrate", "--dsn", empty_dsn, root=project).returncode == 0
+    assert value(empty_dsn, "SELECT to_regclass('reporting.alone') IS NULL")
+    assert value(empty_dsn, "SELECT count(*) FROM llm_db.views") == 2
+
+
+def test_somebody_elses_view_on_ours_stops_the_change_and_is_named(project, empty_dsn):
+    execute(empty_dsn, "CREATE VIEW public.mine AS SELECT region FROM reporting.base")
+    (project / "views/reporting/10_base.sql").write_text(BASE + " -- changed")
+    for command in (["migrate"], ["rollback", "--to", "none", "--yes"]):
+        done = llm_db(*command, "--dsn", empty_dsn, root=project)
+        assert done.returncode == 1
+        assert "view public.mine depends on view reporting.base" in done.stderr
+        assert value(empty_dsn, "SELECT count(*) FROM public.mine") == 0
+        assert value(empty_dsn, "SELECT to_regclass('ops.above') IS NOT NULL")
+    execute(empty_dsn, "DROP VIEW public.mine")
+    assert llm_db("migrate", "--dsn", empty_dsn, root=project).returncode == 0
+
+
+def test_a_view_that_fails_leaves_all_views_as_they_were(project, empty_dsn):
+    (project / "views/reporting/10_base.sql").write_text(BASE + " -- changed")
+    (project / "views/reporting/30_alone.sql").write_text("CREATE VIEW reporting.alone AS SELECT nowhere;")
+    done = llm_db("migrate", "--dsn", empty_dsn, root=project)
+    assert done.returncode == 1
+    assert "views/reporting/30_alone.sql, line 1: 42703" in done.stderr
+    assert value(empty_dsn, "SELECT one FROM reporting.alone") == 1
+
+
+def test_a_file_must_create_the_view_it_is_named_after(project, empty_dsn):
+    (project / "views/reporting/40_other.sql").write_text("CREATE VIEW reporting.another AS SELECT 1 AS one;")
+    done = llm_db("migrate", "--dsn", empty_dsn, root=project)
+    assert done.returncode == 2
+    assert "does not create reporting.other" in done.stderr
+    assert value(empty_dsn, "SELECT to_regclass('reporting.another') IS NULL")
+
+
+def test_rollback_drops_the_views_and_the_next_migrate_makes_them_again(project, empty_dsn):
+    done = llm_db("rollback", "--dsn", empty_dsn, "--to", "none", "--yes", root=project)
+    assert done.returncode == 0, done.stderr
+    assert "dropped 3 views" in done.stdout
+    assert "views: 3 created" in llm_db("migrate", "--dsn", empty_dsn, root=project).stdout

@@ -1,0 +1,73 @@
+-- Members, projects, sessions and requests are each counted on their own before they meet: joined first, they would
+-- multiply each other.
+CREATE OR REPLACE VIEW reporting.department_overview AS
+SELECT
+    d.department_id,
+    d.department_name,
+    d.manager_id,
+    mu.user_name AS manager_name,
+    mu.user_email AS manager_email,
+    coalesce(w.members, 0) AS members,
+    coalesce(w.active_members, 0) AS active_members,
+    coalesce(p.projects, 0) AS projects,
+    coalesce(s.sessions, 0) AS sessions,
+    coalesce(l.requests, 0) AS requests,
+    coalesce(l.requests_without_tokens, 0) AS requests_without_tokens,
+    coalesce(l.tokens, 0) AS tokens,
+    l.last_request_time
+FROM llm.departments AS d
+INNER JOIN llm.users AS mu ON d.manager_id = mu.user_id
+-- A manager may work for another department, and before COMMIT a department may have no member yet.
+LEFT JOIN (
+    SELECT
+        u.department_id,
+        count(*) AS members,
+        count(*) FILTER (WHERE u.is_active) AS active_members
+    FROM llm.users AS u
+    GROUP BY u.department_id
+) AS w ON d.department_id = w.department_id
+LEFT JOIN (
+    SELECT
+        j.department_id,
+        count(*) AS projects
+    FROM llm.projects AS j
+    GROUP BY j.department_id
+) AS p ON d.department_id = p.department_id
+LEFT JOIN (
+    SELECT
+        u.department_id,
+        count(*) AS sessions
+    FROM llm.sessions AS a
+    INNER JOIN llm.users AS u ON a.user_id = u.user_id
+    GROUP BY u.department_id
+) AS s ON d.department_id = s.department_id
+LEFT JOIN (
+    SELECT
+        r.department_id,
+        count(*) AS requests,
+        count(*) FILTER (WHERE r.token_used IS NULL) AS requests_without_tokens,
+        sum(r.token_used)::bigint AS tokens,
+        max(r.request_time) AS last_request_time
+    FROM reporting.requests AS r
+    GROUP BY r.department_id
+) AS l ON d.department_id = l.department_id;
+COMMENT ON VIEW reporting.department_overview IS '부서 현황: every department with its manager, head count, projects and '
+    'the use its members made; one row per department';
+COMMENT ON COLUMN reporting.department_overview.department_id IS '부서 고유 식별자: the department';
+COMMENT ON COLUMN reporting.department_overview.department_name IS '부서명: name of the department; unique';
+COMMENT ON COLUMN reporting.department_overview.manager_id IS '부서 관리자: user_id of the manager';
+COMMENT ON COLUMN reporting.department_overview.manager_name IS '부서 관리자 실명: name of the manager';
+COMMENT ON COLUMN reporting.department_overview.manager_email IS '부서 관리자 이메일: address of the manager';
+COMMENT ON COLUMN reporting.department_overview.members IS '전체 인원: users who work for the department, active or not';
+COMMENT ON COLUMN reporting.department_overview.active_members IS '활성 인원: those of them who are active';
+COMMENT ON COLUMN reporting.department_overview.projects IS '프로젝트 수: projects that belong to the department';
+COMMENT ON COLUMN reporting.department_overview.sessions IS '세션 수: stored sessions of its members, whatever their '
+    'project';
+COMMENT ON COLUMN reporting.department_overview.requests IS '요청 수: stored requests of its members, answered or not';
+COMMENT ON COLUMN reporting.department_overview.requests_without_tokens IS '토큰 수 미상 요청 수: those of them whose '
+    'token_used is not known; tokens leaves them out';
+COMMENT ON COLUMN reporting.department_overview.tokens IS '사용 토큰 수: sum of the known token_used, in tokens; 0 when '
+    'none is known';
+COMMENT ON COLUMN reporting.department_overview.last_request_time IS '마지막 요청 시간: of its members; NULL = none stored';
+
+GRANT SELECT ON reporting.department_overview TO llm_analyst;
