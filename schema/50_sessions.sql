@@ -19,7 +19,9 @@ CREATE TABLE llm.sessions (
     CONSTRAINT sessions_session_id_before_year_10000
         CHECK (session_id < llm.uuidv7_floor('9999-12-31 24:00:00+00')),
     CONSTRAINT sessions_end_not_before_start CHECK (end_time >= start_time),
-    CONSTRAINT sessions_running_has_no_end CHECK ((status = 'running') = (end_time IS NULL))
+    CONSTRAINT sessions_running_has_no_end CHECK ((status = 'running') = (end_time IS NULL)),
+    -- 'infinity' is a timestamptz, but no time of day: durations with it fail, and reports show a day that never comes.
+    CONSTRAINT sessions_times_are_finite CHECK (isfinite(start_time) AND isfinite(end_time))
 ) PARTITION BY RANGE (session_id);
 COMMENT ON TABLE llm.sessions IS '사용 세션: one sitting of a user with several requests; partitioned by the month '
     '(UTC) in session_id';

@@ -24,7 +24,8 @@ CREATE TABLE llm.session_logs (
     CONSTRAINT session_logs_response_not_before_request CHECK (response_time >= request_time),
     CONSTRAINT session_logs_token_used_not_negative CHECK (token_used >= 0),
     CONSTRAINT session_logs_request_prompt_s3_path_is_s3_uri CHECK (llm.is_s3_uri(request_prompt_s3_path)),
-    CONSTRAINT session_logs_response_s3_path_is_s3_uri CHECK (llm.is_s3_uri(response_s3_path))
+    CONSTRAINT session_logs_response_s3_path_is_s3_uri CHECK (llm.is_s3_uri(response_s3_path)),
+    CONSTRAINT session_logs_times_are_finite CHECK (isfinite(request_time) AND isfinite(response_time))
 ) PARTITION BY RANGE (session_id);
 COMMENT ON TABLE llm.session_logs IS '세션 로그: one request to an LLM and its answer; stored in the month of its '
     'session';

@@ -99,7 +99,9 @@ def test_wrong_usage_is_exit_code_2_and_a_hint(arguments):
     assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["error", "hint"]
 
 
-@pytest.mark.parametrize("command", ["status", "plan", "migrate", "rollback", "load", "report", "demo", "serve"])
+@pytest.mark.parametrize(
+    "command", ["lint", "status", "plan", "migrate", "rollback", "load", "report", "demo", "serve"]
+)
 def test_every_command_explains_itself_with_an_example(command):
     done = llm_db(command, "--help")
     assert done.returncode == 0

@@ -27,7 +27,8 @@ TOY = {
 def test_status_lists_everything_as_pending_on_an_empty_database_and_writes_nothing(empty_dsn):
     done = llm_db("status", "--dsn", empty_dsn, "--json")
     assert done.returncode == 0
-    assert json.loads(done.stdout) == {"applied": [], "pending": IDS, "unknown": []}
+    nothing = {"applied": [], "unknown": [], "edited": [], "late": [], "half_done": [], "ledger": []}
+    assert json.loads(done.stdout) == nothing | {"pending": IDS}
     assert value(empty_dsn, OURS) == 0
 
 
@@ -141,7 +142,7 @@ def test_a_migration_refused_at_commit_is_not_marked(tmp_path, empty_dsn):
 def test_a_migration_with_its_own_commit_is_told_off(tmp_path, empty_dsn):
     root = checkout(tmp_path, {"0001.commits": "CREATE TABLE public.a (id int); COMMIT; -- DOWN --"})
     done = llm_db("migrate", "--dsn", empty_dsn, root=root)
-    assert done.returncode == 2
+    assert done.returncode == 7
     assert "begins or ends a transaction of its own" in done.stderr
 
 
@@ -216,21 +217,9 @@ def test_a_database_of_a_newer_release_is_left_alone(tmp_path, empty_dsn):
     assert llm_db("migrate", "--dsn", empty_dsn, root=newer).returncode == 0
     for command in (["migrate"], ["plan"], ["rollback", "--to", "none", "--yes"]):
         done = llm_db(*command, "--dsn", empty_dsn, root=older)
-        assert done.returncode == 2
+        assert done.returncode == 5
         assert "0002.second" in done.stderr
-    assert "unknown  0002.second" in llm_db("status", "--dsn", empty_dsn, root=older).stdout
-
-
-def test_many_runners_at_once_apply_each_migration_once(empty_dsn):
-    command = [sys.executable, "-m", "llm_db", "migrate", "--dsn", empty_dsn]
-    runners = [
-        subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(6)
-    ]
-    ended = [runner.communicate(timeout=120) for runner in runners]
-    assert [runner.returncode for runner in runners] == [0] * 6, ended
-    assert sum(f"/{len(IDS)}] {IDS[0]} " in out for out, _ in ended) == 1
-    assert value(empty_dsn, "SELECT count(*) FROM llm_db._yoyo_log") == len(IDS)
+    assert "missing  0002.second" in llm_db("status", "--dsn", empty_dsn, root=older).stdout
 
 
 def test_a_killed_runner_leaves_no_lock_and_nothing_half_applied(tmp_path, empty_dsn):

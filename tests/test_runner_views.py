@@ -1,6 +1,9 @@
 """Repeatable views: made again when their file changes, never at the cost of somebody else's view."""
 
+import uuid
+
 import pytest
+from psycopg import sql
 
 from runner import checkout, execute, llm_db, value
 
@@ -95,3 +98,95 @@ def test_rollback_drops_the_views_and_the_next_migrate_makes_them_again(project,
     assert done.returncode == 0, done.stderr
     assert "dropped 3 views" in done.stdout
     assert "views: 3 created" in llm_db("migrate", "--dsn", empty_dsn, root=project).stdout
+
+
+@pytest.fixture
+def role(empty_dsn):
+    """A role of this test's own, with a name that must be quoted: roles are the server's."""
+    name = f'Team "{uuid.uuid4().hex}'
+    quoted = sql.Identifier(name).as_string()
+    execute(empty_dsn, f"CREATE ROLE {quoted}")
+    yield quoted
+    execute(empty_dsn, f"DROP OWNED BY {quoted}; DROP ROLE {quoted}")
+
+
+GRANTS = """
+    SELECT array_agg(a.acl::text ORDER BY a.acl::text) FROM (
+        SELECT unnest(relacl) AS acl FROM pg_class WHERE relnamespace::regnamespace::text IN ('reporting', 'ops')
+        UNION ALL
+        SELECT unnest(attacl) FROM pg_attribute WHERE attrelid IN ('reporting.base'::regclass, 'ops.above'::regclass)
+    ) AS a
+"""
+OWNER = "SELECT relowner::regrole::text FROM pg_class WHERE oid = 'ops.above'::regclass"
+
+
+def test_grants_and_owners_survive_a_view_that_is_made_again(project, empty_dsn, role):
+    execute(
+        empty_dsn,
+        f"GRANT SELECT ON reporting.base TO {role} WITH GRANT OPTION; GRANT SELECT ON ops.above TO PUBLIC;"
+        f"GRANT UPDATE (amount), INSERT (region) ON reporting.base TO {role}; ALTER VIEW ops.above OWNER TO {role}",
+    )
+    before = value(empty_dsn, GRANTS)
+    assert len(before) >= 5
+    (project / "views/reporting/10_base.sql").write_text(BASE + " -- changed")
+    done = llm_db("migrate", "--dsn", empty_dsn, root=project)
+    assert "views: 2 created" in done.stdout, done.stderr
+    assert value(empty_dsn, GRANTS) == before
+    assert value(empty_dsn, OWNER) == role
+
+
+def test_a_grant_on_a_column_goes_with_the_column(project, empty_dsn, role):
+    execute(empty_dsn, f"GRANT UPDATE (amount), INSERT (region) ON reporting.base TO {role}")
+    (project / "views/reporting/10_base.sql").write_text(
+        "CREATE VIEW reporting.base AS SELECT amount FROM public.sales;"
+    )
+    done = llm_db("migrate", "--dsn", empty_dsn, root=project)
+    assert done.returncode == 0, done.stderr
+    assert (
+        value(
+            empty_dsn,
+            "SELECT count(*) FROM pg_attribute WHERE attrelid = 'reporting.base'::regclass AND attacl IS NOT NULL",
+        )
+        == 1
+    )
+
+
+def add(project, name: str, up: str, down: str) -> None:
+    (project / "migrations" / f"{name}.sql").write_text(up)
+    (project / "migrations" / f"{name}.rollback.sql").write_text(down)
+
+
+def test_rollback_takes_only_the_views_that_need_what_goes(project, empty_dsn, role):
+    """And what was given on the others stays, though they had to make way."""
+    add(project, "0002.rate", "CREATE TABLE public.rates (rate int);", "DROP TABLE public.rates;")
+    (project / "views/reporting/40_rates.sql").write_text(
+        "CREATE VIEW reporting.rates AS SELECT rate FROM public.rates;"
+    )
+    top = "CREATE VIEW ops.top AS SELECT rate, amount FROM reporting.rates, reporting.base;"
+    (project / "views/ops/50_top.sql").write_text(top)
+    assert llm_db("migrate", "--dsn", empty_dsn, root=project).returncode == 0
+    execute(empty_dsn, f"GRANT SELECT ON reporting.base TO {role}; ALTER VIEW ops.above OWNER TO {role}")
+    before = value(empty_dsn, GRANTS)
+    done = llm_db("rollback", "--dsn", empty_dsn, "--to", "0001", "--yes", root=project)
+    assert done.returncode == 0, done.stderr
+    assert "dropped 2 views: ops.top, reporting.rates; the next full migrate makes them again" in done.stdout
+    assert value(empty_dsn, "SELECT array_agg(view_name ORDER BY view_name) FROM llm_db.views") == [
+        "ops.above",
+        "reporting.alone",
+        "reporting.base",
+    ]
+    assert value(empty_dsn, GRANTS) == before
+    assert value(empty_dsn, OWNER) == role
+    assert "views: 2 created, 3 unchanged" in llm_db("migrate", "--dsn", empty_dsn, root=project).stdout
+
+
+def test_rollback_of_what_no_view_needs_leaves_every_view_alone(project, empty_dsn):
+    """Also where somebody else has built on ours."""
+    add(project, "0002.more", "CREATE TABLE public.more (id int);", "DROP TABLE public.more;")
+    assert llm_db("migrate", "--dsn", empty_dsn, root=project).returncode == 0
+    execute(empty_dsn, "CREATE VIEW public.mine AS SELECT region FROM reporting.base")
+    before = value(empty_dsn, "SELECT 'reporting.base'::regclass::oid::int")
+    done = llm_db("rollback", "--dsn", empty_dsn, "--to", "0001", "--yes", root=project)
+    assert done.returncode == 0, done.stderr
+    assert "dropped" not in done.stdout
+    assert value(empty_dsn, "SELECT 'reporting.base'::regclass::oid::int") == before

@@ -2,17 +2,20 @@
 
 import argparse
 import json
+import re
 import signal
 import sys
 import threading
 import time
+from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 import psycopg
 
-from llm_db import __version__, database, embedded, migrations, report, seeds, views
-from llm_db.errors import DONE, PENDING, SQL_FAILED, Problem, redact, sql_problem
+from llm_db import __version__, check, database, embedded, ledger, lint, locks, migrations, report, seeds, views
+from llm_db.errors import CHECK_FAILED, DONE, HISTORY, PENDING, SQL_FAILED, Problem, redact, sql_problem
 
 DESCRIPTION = """\
 Migrates the LLM platform's PostgreSQL database, loads request logs into it, and reports on it.
@@ -29,11 +32,14 @@ examples:
   llm-db demo                                    a demo company in an embedded database, and three reports
   llm-db plan  --dsn 'host=db1 dbname=llm'       the SQL that migrate would run; changes nothing
   llm-db migrate --dsn postgresql://me@db1/llm   apply what is pending
+  llm-db lint                                    are the migration files in order? Needs no database
   llm-db status --check                          for CI: exit code 3 when something is pending
   llm-db report                                  which reports there are
   llm-db load requests.csv                       request logs from CSV or NDJSON
 
-exit codes: 0 done, 1 SQL failed or rows rejected, 2 usage or connection, 3 pending (status --check)
+exit codes: 0 done, 1 SQL failed or rows rejected, 2 usage or connection, 3 pending (status --check),
+  4 lock not obtained, 5 the history is not in order,
+  6 drift (check, baseline), 7 a check failed (lint)
 Passwords are best left to PGPASSWORD or ~/.pgpass; none is ever printed.
 """
 
@@ -66,14 +72,34 @@ def parser() -> argparse.ArgumentParser:
 
     status = command("status", "which migrations are applied and which are pending", "  llm-db status --json")
     status.add_argument("--json", action="store_true", help="for programs")
-    status.add_argument("--check", action="store_true", help="exit with 3 when something is pending")
+    status.add_argument(
+        "--check", action="store_true", help="exit with 3 when something is pending, 5 when the history is not in order"
+    )
 
-    command("plan", "the pending SQL in order; changes nothing", "  llm-db plan > for-the-dba.sql")
+    linter = commands.add_parser(
+        "lint",
+        help="check the migration files; needs no database",
+        description="Check the migration files; needs no database.",
+        epilog="example:\n  llm-db lint --json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    linter.add_argument("--json", action="store_true", help="for programs")
+
+    plan = command(
+        "plan",
+        "the pending SQL in order; changes nothing",
+        "  llm-db plan > for-the-dba.sql\n  llm-db plan --locks",
+    )
+    plan.add_argument("--locks", action="store_true", help="run it on a scratch copy and show what is locked")
+    plan.add_argument("--scratch", metavar="DSN", help="the server to make that copy on, instead of the same one")
+    plan.add_argument("--json", action="store_true", help="for programs")
 
     migrate = command(
         "migrate", "apply pending migrations, then views and reference data", "  llm-db migrate --to 0003"
     )
     migrate.add_argument("--to", metavar="ID", help="stop after this migration (its id or number)")
+    migrate.add_argument("--allow-late", action="store_true", help="also run what comes before an applied migration")
+    add_conduct(migrate)
 
     rollback = command(
         "rollback",
@@ -82,6 +108,21 @@ def parser() -> argparse.ArgumentParser:
     )
     rollback.add_argument("--to", metavar="ID", required=True, help="the migration to go back to; none (or 0) for all")
     rollback.add_argument("--yes", action="store_true", help="really do it; without it, only says what would go")
+    add_conduct(rollback)
+
+    repair = command(
+        "repair",
+        "show what is wrong with the history, or put one migration right",
+        "  llm-db repair\n  llm-db repair --accept 0003",
+    )
+    repairs = repair.add_mutually_exclusive_group()
+    repairs.add_argument("--accept", metavar="ID", help="take its edited files as they are; half-done: it is applied")
+    repairs.add_argument("--forget", metavar="ID", help="half-done: it is not applied, and nothing of it is there")
+
+    check.add_arguments(
+        command("check", "compare the database with what its version should be", "  llm-db check --json"),
+        command("baseline", "adopt a database built another way, if it matches", "  llm-db baseline --to 0008"),
+    )
 
     from llm_db import load
 
@@ -102,6 +143,32 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def add_conduct(command: argparse.ArgumentParser) -> None:
+    """How to behave towards others. What is not given is left to migrations.Conduct."""
+    given = command.add_argument_group("working beside others", argument_default=argparse.SUPPRESS)
+    given.add_argument("--wait", type=seconds, metavar="SECONDS", help="for another llm-db to finish (default 60)")
+    given.add_argument(
+        "--lock-timeout",
+        type=seconds,
+        metavar="SECONDS",
+        help="a file gives up after this long waiting for a lock (default 2; 0 = never), and is tried again",
+    )
+    given.add_argument("--retries", type=positive, metavar="N", help="how often it is tried again (default 10)")
+    given.add_argument("--statement-timeout", type=seconds, metavar="SECONDS", help="default: the server's")
+    given.add_argument("--role", metavar="NAME", help="act as this role, so that it owns what is made")
+
+
+def conduct(options: argparse.Namespace) -> migrations.Conduct:
+    names = {field.name for field in fields(migrations.Conduct)}
+    return migrations.Conduct(**{name: value for name, value in vars(options).items() if name in names})
+
+
+def seconds(text: str) -> float:
+    if not re.fullmatch(r"\d{1,6}(\.\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
+    return float(text)
+
+
 def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
@@ -110,42 +177,112 @@ def positive(text: str) -> int:
 
 def run_status(options: argparse.Namespace, connection: psycopg.Connection) -> int:
     current = migrations.state(connection, migrations.migration_files())
+    problems = migrations.violations(current)
     if options.json:
-        print(
-            json.dumps({"applied": current.applied, "pending": current.pending, "unknown": current.unknown}, indent=2)
-        )
+        shown = asdict(current) | {"ledger": [entry.as_json() for entry in current.ledger.values()]}
+        print(json.dumps(shown, indent=2, ensure_ascii=False))
     else:
         print(database.describe(connection))
         for migration_id in current.applied:
-            print(f"applied  {migration_id}")
+            print(f"{'edited ' if migration_id in current.edited else 'applied'}  {migration_id}")
         for migration_id in current.unknown:
-            print(f"unknown  {migration_id}  (applied by a newer llm-db)")
+            print(f"missing  {migration_id}")
         for migration_id in current.pending:
-            print(f"pending  {migration_id}")
+            print(f"{'late   ' if migration_id in current.late else 'pending'}  {migration_id}")
+        for migration_id in current.half_done:
+            print(f"half-done  {migration_id}")
         print(f"{len(current.applied)} applied, {len(current.pending)} pending")
+        if problems:
+            print("The history is not in order; `llm-db repair` shows the ways out.")
+    if options.check and problems:
+        return HISTORY
     return PENDING if options.check and current.pending else DONE
+
+
+def run_repair(options: argparse.Namespace, connection: psycopg.Connection) -> int:
+    known = migrations.migration_files()
+    if not (options.accept or options.forget):
+        problems = migrations.violations(migrations.state(connection, known))
+        for message, way_out in problems:
+            print(f"{message}\n  {way_out}")
+        print(f"{len(problems)} to repair" if problems else "Nothing to repair.")
+        return HISTORY if problems else DONE
+    migration = known[migrations.find(known, options.accept or options.forget)]
+    backend = migrations.Backend(connection)
+    with backend.lock(), backend.unit():
+        current = migrations.state(connection, known)
+        half_done = migration.id in current.half_done
+        if options.forget and half_done:
+            backend.unmark_one(migration)
+            print(f"{migration.id} counts as not applied")
+        elif options.accept and half_done:
+            # Begun to be undone, it has its mark still.
+            backend.unmark_one(migration, log=False)
+            backend.mark_one(migration)
+            print(f"{migration.id} counts as applied")
+        elif options.accept and migration.id in current.edited:
+            ledger.update(connection, migration.id, ledger.APPLIED, migration.sums)
+            backend.log_migration(migration, "mark")
+            print(f"{migration.id} counts as applied as its files are now")
+        else:
+            raise Problem(f"{migration.id} needs no such repair.", "`llm-db repair` shows what does")
+    return DONE
 
 
 def run_plan(options: argparse.Namespace, connection: psycopg.Connection) -> int:
     known = migrations.migration_files()
+    lint.refuse()
     current = migrations.state(connection, known)
     migrations.refuse_unknown(current)
     pending = [migration for migration in known if migration.id in current.pending]
+    if options.scratch and not options.locks:
+        raise Problem("--scratch is for --locks.", "add --locks")
+    found = locks.examine(known, current, options.scratch or options.conninfo) if options.locks else {}
+    if options.json:
+        rows = []
+        for migration in pending:
+            text = migrations.read_sql(Path(migration.path))
+            rows.append({"id": migration.id, "transactional": migration.use_transactions, "sql": text})
+            if migration.id in found:
+                rows[-1]["locks"] = [asdict(touched) for touched in found[migration.id]]
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return DONE
     for migration in pending:
-        print(f"-- {migration.id}\n{migrations.read_sql(Path(migration.path)).rstrip()}\n")
+        how = "in one transaction" if migration.use_transactions else "NOT in a transaction"
+        print(f"-- {migration.id} ({how})")
+        if not options.locks:
+            print(f"{migrations.read_sql(Path(migration.path)).rstrip()}\n")
+        elif migration.id in found:
+            print("\n".join(f"--   {touched}" for touched in found[migration.id]) or "--   no table that is there now")
+        else:
+            print("--   not examined: it takes its locks one after the other")
     print(f"-- {len(pending)} pending; views and reference data follow them" if pending else "-- nothing is pending")
     return DONE
 
 
+def run_lint(options: argparse.Namespace) -> int:
+    found = lint.findings(with_parser=lint.has_parser())
+    if not lint.has_parser():
+        print("pglast is not installed: not compared with PostgreSQL's own parser", file=sys.stderr)
+    if options.json:
+        print(json.dumps([asdict(one) for one in found], indent=2, ensure_ascii=False))
+    else:
+        for one in found:
+            print(one)
+    return CHECK_FAILED if found else DONE
+
+
 def run_migrate(options: argparse.Namespace, connection: psycopg.Connection) -> int:
     known = migrations.migration_files()
+    lint.refuse()
     last = migrations.find(known, options.to) if options.to else len(known) - 1
     files = views.view_files()
-    backend = migrations.Backend(connection)
+    allow_late = vars(options).get("allow_late", False)
+    backend = migrations.Backend(connection, conduct(options))
     with backend.lock():
         current = migrations.state(connection, known)
-        migrations.refuse_unknown(current)
-        backend.create_ledger()
+        migrations.refuse_history(current, allow_late)
+        backend.create_ledger(known)
         pending = [migration for migration in known[: last + 1] if migration.id in current.pending]
         for number, migration in enumerate(pending, start=1):
             started = time.perf_counter()
@@ -155,9 +292,13 @@ def run_migrate(options: argparse.Namespace, connection: psycopg.Connection) -> 
         if not pending:
             print("Nothing to migrate." if options.to else "Every migration is applied already.")
         if all(migration.id in current.applied or migration in pending for migration in known):
-            with backend.unit():
+
+            def repeatable() -> list[str]:
                 created = views.refresh(connection, files)
                 seeds.run_reference(connection)
+                return created
+
+            created = backend.attempt("views and reference data", repeatable)
             print(f"views: {len(created)} created, {len(files) - len(created)} unchanged; reference data is in")
     return DONE
 
@@ -165,10 +306,15 @@ def run_migrate(options: argparse.Namespace, connection: psycopg.Connection) -> 
 def run_rollback(options: argparse.Namespace, connection: psycopg.Connection) -> int:
     known = migrations.migration_files()
     keep = 0 if options.to in ("none", "0") else migrations.find(known, options.to) + 1
-    current = migrations.state(connection, known)
-    migrations.refuse_unknown(current)
     after = [migration for migration in reversed(known) if migration in known[keep:]]
-    going = [migration for migration in after if migration.id in current.applied]
+
+    def to_go() -> list[migrations.FileMigration]:
+        current = migrations.state(connection, known)
+        going = [migration for migration in after if migration.id in current.applied + current.half_done]
+        migrations.refuse_rollback(current, going)
+        return going
+
+    going = to_go()
     if not going:
         print(f"Nothing is applied after {options.to}.")
         return DONE
@@ -177,26 +323,22 @@ def run_rollback(options: argparse.Namespace, connection: psycopg.Connection) ->
         for migration in going:
             print(f"  {migration.id}")
         raise Problem("Nothing was rolled back.", "add --yes to do it")
-    backend = migrations.Backend(connection)
+    files = views.view_files()
+    backend = migrations.Backend(connection, conduct(options))
     with backend.lock():
+        backend.create_ledger(known)
         # Read again: another runner may have been at work until we got the lock.
-        current = migrations.state(connection, known)
-        going = [migration for migration in after if migration.id in current.applied]
+        going = to_go()
         for number, migration in enumerate(going, start=1):
             started = time.perf_counter()
-            migration.load()
-            if number == 1 and migration.use_transactions:
-                with backend.unit():
-                    dropped = views.drop_all(connection)
-                    backend.rollback_one(migration)
-            elif number == 1:
-                with backend.unit():
-                    dropped = views.drop_all(connection)
-                backend.rollback_one(migration)
+            gone: list[str] = []
+            if migration.use_transactions:
+                rollback = partial(views.give_way, connection, files, partial(backend.rollback_one, migration))
+                gone = backend.attempt(migration.id, rollback)
             else:
                 backend.rollback_one(migration)
-            if number == 1 and dropped:
-                print(f"dropped {len(dropped)} views; the next full migrate makes them again")
+            if gone:
+                print(f"dropped {len(gone)} views: {', '.join(gone)}; the next full migrate makes them again")
             took = (time.perf_counter() - started) * 1000
             print(f"[{number}/{len(going)}] {migration.id} rolled back {took:.0f} ms", flush=True)
     return DONE
@@ -232,6 +374,8 @@ def interrupted(_signal: int, _frame: object) -> None:
 def run(options: argparse.Namespace) -> int:
     if options.command == "serve":
         return run_serve(options)
+    if options.command == "lint":
+        return run_lint(options)
     target = database.resolve(options.dsn)
     options.conninfo = target.conninfo
     if options.command == "load":
@@ -243,6 +387,9 @@ def run(options: argparse.Namespace) -> int:
         "plan": run_plan,
         "migrate": run_migrate,
         "rollback": run_rollback,
+        "repair": run_repair,
+        "check": check.run_check,
+        "baseline": check.run_baseline,
         "report": report.run,
         "demo": run_demo,
     }

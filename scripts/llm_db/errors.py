@@ -10,6 +10,10 @@ DONE = 0
 SQL_FAILED = 1
 USAGE = 2
 PENDING = 3
+LOCKED = 4
+HISTORY = 5
+DRIFT = 6
+CHECK_FAILED = 7
 
 
 class Problem(Exception):

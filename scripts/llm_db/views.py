@@ -6,6 +6,7 @@ stops the change and is named.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,58 @@ FROM affected
 JOIN pg_catalog.pg_class AS relation ON relation.oid = affected.view_id
 JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = relation.relnamespace
 """
+
+
+# What people gave on a view, and whose it is, as statements that say so again, the owner first.
+GIVEN = """
+WITH views AS (
+    SELECT c.oid, c.relowner, c.relacl, n.nspname || '.' || c.relname AS name,
+        pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS quoted
+    FROM pg_catalog.pg_class AS c
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.oid = ANY(%s::pg_catalog.regclass[]::oid[])
+), given AS (
+    SELECT v.name, v.quoted, NULL::name AS column_name, v.relowner, acl.*
+    FROM views AS v
+    CROSS JOIN LATERAL pg_catalog.aclexplode(v.relacl) AS acl
+    UNION ALL
+    SELECT v.name, v.quoted, a.attname, v.relowner, acl.*
+    FROM views AS v
+    JOIN pg_catalog.pg_attribute AS a ON a.attrelid = v.oid
+    CROSS JOIN LATERAL pg_catalog.aclexplode(a.attacl) AS acl
+)
+
+SELECT name, NULL AS column_name, pg_catalog.format('ALTER VIEW %%s OWNER TO %%s', quoted, relowner::regrole)
+FROM views
+WHERE relowner <> current_user::regrole
+UNION ALL
+SELECT name, column_name, pg_catalog.format(
+    'GRANT %%s%%s ON %%s TO %%s%%s',
+    privilege_type,
+    ' (' || pg_catalog.quote_ident(column_name) || ')',
+    quoted,
+    CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END,
+    CASE WHEN is_grantable THEN ' WITH GRANT OPTION' END
+)
+FROM given
+WHERE grantee <> relowner
+"""
+
+COLUMNS = "SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = %s::pg_catalog.regclass AND attnum > 0"
+
+# A view of ours is built on what a rollback takes away or changes ...
+IN_THE_WAY = (psycopg.errors.DependentObjectsStillExist, psycopg.errors.FeatureNotSupported)
+# ... and cannot be made again without it.
+NEEDED = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.UndefinedObject,
+    psycopg.errors.InvalidSchemaName,
+)
+
+# View, column (or none), statement.
+Given = list[tuple[str, str | None, str]]
 
 
 @dataclass(frozen=True)
@@ -69,27 +122,57 @@ def refresh(connection: psycopg.Connection, views: list[View]) -> list[str]:
         return []
     stale = present & (changed | removed)
     dependents = {name for (name,) in connection.execute(DEPENDENTS, [sorted(stale)])} & recorded.keys()
+    given = connection.execute(GIVEN, [sorted(stale | dependents)]).fetchall()
     drop(connection, stale | dependents)
     created = [view for view in views if view.name in changed | dependents]
     for view in created:
-        run_file(connection, view.path)
-        if not existing(connection, {view.name}):
-            raise Problem(f"{shown(view.path)} does not create {view.name}.", "name the file after its view")
-        connection.execute(
-            "INSERT INTO llm_db.views (view_name, sha256) VALUES (%s, %s)"
-            " ON CONFLICT (view_name) DO UPDATE SET sha256 = excluded.sha256, created_at = excluded.created_at",
-            [view.name, view.sha256],
-        )
+        create(connection, view, given)
     connection.execute("DELETE FROM llm_db.views WHERE view_name = ANY(%s)", [sorted(removed)])
     return [view.name for view in created]
 
 
-def drop_all(connection: psycopg.Connection) -> list[str]:
-    """Drops every view of ours, inside the caller's transaction, so that the tables beneath can change."""
+def create(connection: psycopg.Connection, view: View, given: Given) -> None:
+    run_file(connection, view.path)
+    if not existing(connection, {view.name}):
+        raise Problem(f"{shown(view.path)} does not create {view.name}.", "name the file after its view")
+    columns = {None} | {column for (column,) in connection.execute(COLUMNS, [view.name])}
+    for name, column, statement in given:
+        if name == view.name and column in columns:
+            connection.execute(statement)
+    connection.execute(
+        "INSERT INTO llm_db.views (view_name, sha256) VALUES (%s, %s)"
+        " ON CONFLICT (view_name) DO UPDATE SET sha256 = excluded.sha256, created_at = excluded.created_at",
+        [view.name, view.sha256],
+    )
+
+
+def give_way(connection: psycopg.Connection, views: list[View], work: Callable[[], object]) -> list[str]:
+    """Does the work, inside the caller's transaction. Where views are in its way, those that need what it takes go, and
+    the others are as before. Returns the names of those that went."""
+    try:
+        with connection.transaction():
+            work()
+    except Problem as problem:
+        if not isinstance(problem.__cause__, IN_THE_WAY):
+            raise
+    else:
+        return []
     recorded = {name for (name,) in connection.execute("SELECT view_name FROM llm_db.views")}
-    drop(connection, existing(connection, recorded))
+    present = existing(connection, recorded)
+    given = connection.execute(GIVEN, [sorted(present)]).fetchall()
+    drop(connection, present)
     connection.execute("DELETE FROM llm_db.views")
-    return sorted(recorded)
+    work()
+    back = set()
+    for view in [view for view in views if view.name in present]:
+        try:
+            with connection.transaction():
+                create(connection, view, given)
+            back.add(view.name)
+        except Problem as problem:
+            if not isinstance(problem.__cause__, NEEDED):
+                raise
+    return sorted(present - back)
 
 
 def existing(connection: psycopg.Connection, names: set[str]) -> set[str]:

@@ -1,0 +1,216 @@
+"""Compares a database with what its version should be, and adopts one that was built another way.
+
+What it should be is built, not remembered: the same migrations and views, run in a database that is made for this on
+a scratch server and dropped again. A committed snapshot would have to be made anew with every change and for every
+version that can be asked for, and PostgreSQL prints views differently from one release to the next.
+"""
+
+import argparse
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from llm_db import catalog, database, embedded, migrations, views
+from llm_db.errors import DONE, DRIFT, HISTORY, PENDING, Problem, one_line
+
+# What one line can say about an object that is missing or extra, beside its name.
+SUMMARY = {"column": "type", "constraint": "definition", "index": "definition", "trigger": "definition"}
+
+
+@dataclass(frozen=True)
+class Difference:
+    kind: str
+    name: str
+    text: str
+    tolerated: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}: {self.text}{' [tolerated]' if self.tolerated else ''}"
+
+
+def add_arguments(check: argparse.ArgumentParser, baseline: argparse.ArgumentParser) -> None:
+    check.add_argument("--strict", action="store_true", help="refuse also what is tolerated: indexes and grants added")
+    baseline.add_argument("--to", metavar="ID", required=True, help="the migration whose state this database is in")
+    for command in (check, baseline):
+        command.add_argument("--json", action="store_true", help="for programs")
+        command.add_argument(
+            "--scratch",
+            metavar="DSN",
+            help="a server on which a database may be made for the comparison, and dropped again; without it, an"
+            " embedded PostgreSQL in a temporary folder",
+        )
+
+
+def run_check(options: argparse.Namespace, connection: psycopg.Connection) -> int:
+    connection.execute("SET default_transaction_read_only = on")
+    known = migrations.migration_files()
+    current = migrations.state(connection, known)
+    migrations.refuse_unknown(current)
+    if not current.applied:
+        raise Problem(
+            "No migration is applied to this database, so there is nothing it should be.",
+            "`llm-db migrate` makes the schema; `llm-db baseline` adopts one that was built another way",
+            PENDING,
+        )
+    applied = [migration for migration in known if migration.id in current.applied]
+    found = compare(connection, applied, options.scratch, with_views=not current.pending)
+    refused = [difference for difference in found if options.strict or not difference.tolerated]
+    summary = f"{len(refused)} differences from {applied[-1].id}"
+    if current.pending:
+        summary += f"; {len(current.pending)} migrations are pending, and views are compared once they are applied"
+    return show(options, found, summary, DRIFT if refused else DONE)
+
+
+def run_baseline(options: argparse.Namespace, connection: psycopg.Connection) -> int:
+    known = migrations.migration_files()
+    adopted = known[: migrations.find(known, options.to) + 1]
+    backend = migrations.Backend(connection)
+    with backend.lock(), backend.unit():
+        current = migrations.state(connection, known)
+        if current.applied or current.unknown:
+            raise Problem(
+                f"This database has migrations already: {', '.join(current.applied + current.unknown)}.",
+                "baseline is for a database that llm-db has never migrated; see `llm-db status`",
+                HISTORY,
+            )
+        # Views are made anew by the next migrate, whatever they are now.
+        found = compare(connection, adopted, options.scratch, with_views=False)
+        if any(not difference.tolerated for difference in found):
+            summary = f"This database is not what {adopted[-1].id} makes, so nothing was marked."
+            return show(options, found, summary, DRIFT)
+        backend.create_ledger()
+        for migration in adopted:
+            backend.mark_one(migration)
+    return show(options, found, f"{len(adopted)} migrations marked as applied, up to {adopted[-1].id}", DONE)
+
+
+def show(options: argparse.Namespace, found: list[Difference], summary: str, exit_code: int) -> int:
+    if options.json:
+        print(json.dumps({"summary": summary, "differences": [asdict(difference) for difference in found]}, indent=2))
+    else:
+        for difference in found:
+            print(difference)
+        print(summary)
+    return exit_code
+
+
+def compare(
+    connection: psycopg.Connection, applied: list[migrations.Migration], scratch: str | None, with_views: bool
+) -> list[Difference]:
+    view_files = views.view_files()
+    with built(applied, view_files if with_views else [], scratch) as should, connection.transaction():
+        connection.execute("SET LOCAL search_path = pg_catalog")
+        expected, actual = catalog.read(should), catalog.read(connection)
+        faults = set(catalog.read_faults(connection)) - set(catalog.read_faults(should))
+        if not with_views:
+            ignore(actual, {view.name for view in view_files})
+        if should.info.server_version // 10000 != connection.info.server_version // 10000:
+            print_alike(should, expected, actual)
+    return differences(expected, actual, faults)
+
+
+@contextmanager
+def built(
+    applied: list[migrations.Migration], view_files: list[views.View], scratch: str | None
+) -> Iterator[psycopg.Connection]:
+    """A database with nothing but these migrations and views, for as long as it is looked at."""
+    with scratch_server(scratch) as target, database.connect(target) as server:
+        name = f"llm_db_check_{uuid.uuid4().hex}"
+        # template0: what a site puts into template1 is none of ours.
+        server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(sql.Identifier(name)))
+        try:
+            conninfo = make_conninfo(target.conninfo, dbname=name)
+            with database.connect(database.Target(conninfo, target.source)) as connection:
+                migrations.clean_session(connection)
+                for migration in applied:
+                    migration.load()
+                    with connection.transaction() if migration.use_transactions else nullcontext():
+                        migrations.run_file(connection, Path(migration.path))
+                for view in view_files:
+                    migrations.run_file(connection, view.path)
+                yield connection
+        finally:
+            server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@contextmanager
+def scratch_server(dsn: str | None) -> Iterator[database.Target]:
+    if dsn is not None:
+        yield database.Target(database.checked(dsn, "--scratch"), "--scratch")
+        return
+    with embedded.temporary() as conninfo:
+        yield database.Target(conninfo, "the embedded PostgreSQL")
+
+
+def ignore(found: catalog.Catalog, names: set[str]) -> None:
+    """Takes these objects out, with their columns and the grants on either."""
+    gone = names | {name for (_, name), entry in found.items() if entry.part_of in names}
+    for key, entry in list(found.items()):
+        if key[1] in gone or entry.part_of in gone:
+            del found[key]
+
+
+def print_alike(should: psycopg.Connection, expected: catalog.Catalog, actual: catalog.Catalog) -> None:
+    """PostgreSQL 16 leaves out table names that 15 prints. Where two releases' texts of a view differ, the scratch
+    server reads the other's and prints it its own way; what it cannot read is another view."""
+    for key, entry in actual.items():
+        if key not in expected or key[0] != "view":
+            continue
+        theirs, ours = entry.properties["definition"], expected[key].properties["definition"]
+        if theirs != ours:
+            try:
+                with should.transaction(force_rollback=True):
+                    should.execute(sql.SQL("CREATE TEMP VIEW printed_alike AS {}").format(sql.SQL(theirs)))
+                    query = "SELECT pg_get_viewdef('pg_temp.printed_alike'::regclass)"
+                    entry.properties["definition"] = should.execute(query).fetchone()[0]
+            except (psycopg.ProgrammingError, psycopg.DataError):
+                continue
+
+
+def differences(
+    expected: catalog.Catalog, actual: catalog.Catalog, faults: set[tuple[str, str, str, str]]
+) -> list[Difference]:
+    """In the order of their names. Of a whole object that is missing or extra, its parts are not listed."""
+    gone = {name for _, name in expected.keys() ^ actual.keys()}
+    # Roles that our own files grant to, and those that every server has. Whom else a DBA lets in is the DBA's decision.
+    grantees = {"PUBLIC", "its owner"} | {name.rsplit(" to ", 1)[1] for kind, name in expected if kind == "grant"}
+    found = []
+    for kind, name in sorted(expected.keys() | actual.keys(), key=lambda key: (key[0] == "grant", key[1], key[0])):
+        should, is_now = expected.get((kind, name)), actual.get((kind, name))
+        if should and is_now:
+            found += [
+                Difference(kind, name, changed(prop, is_now.properties[prop], value))
+                for prop, value in should.properties.items()
+                if is_now.properties[prop] != value
+            ]
+        elif should and should.part_of not in gone:
+            found.append(Difference(kind, name, f"missing{summary(kind, should)}"))
+        elif is_now and is_now.part_of not in gone:
+            text = summary(kind, is_now)
+            # A unique index decides which rows are allowed, as a constraint does.
+            tolerated = (kind == "index" and "CREATE UNIQUE" not in text) or (
+                kind == "grant" and name.rsplit(" to ", 1)[1] not in grantees
+            )
+            found.append(Difference(kind, name, f"extra{text}", tolerated))
+    return found + [Difference(kind, name, text) for kind, name, part_of, text in sorted(faults) if part_of not in gone]
+
+
+def summary(kind: str, entry: catalog.Entry) -> str:
+    return f" ({one_line(entry.properties[SUMMARY[kind]] or '')})" if kind in SUMMARY else ""
+
+
+def changed(prop: str, is_now: str | None, should: str | None) -> str:
+    now_lines, should_lines = (is_now or "none").splitlines(), (should or "none").splitlines()
+    if len(now_lines) == len(should_lines) == 1:
+        return f"{prop} is {is_now or 'none'}, should be {should or 'none'}"
+    pairs = enumerate(zip_longest(now_lines, should_lines, fillvalue="nothing"), start=1)
+    number, (now_line, should_line) = next((n, pair) for n, pair in pairs if pair[0] != pair[1])
+    return f"{prop} differs from line {number}: is {one_line(now_line)}, should be {one_line(should_line)}"
