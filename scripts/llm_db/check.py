@@ -7,18 +7,15 @@ version that can be asked for, and PostgreSQL prints views differently from one 
 
 import argparse
 import json
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
-from pathlib import Path
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
-from llm_db import catalog, database, embedded, migrations, views
+from llm_db import catalog, embedded, migrations, scratch, views
 from llm_db.errors import DONE, DRIFT, HISTORY, PENDING, Problem, one_line
 
 # What one line can say about an object that is missing or extra, beside its name.
@@ -103,10 +100,10 @@ def show(options: argparse.Namespace, found: list[Difference], summary: str, exi
 
 
 def compare(
-    connection: psycopg.Connection, applied: list[migrations.Migration], scratch: str | None, with_views: bool
+    connection: psycopg.Connection, applied: list[migrations.FileMigration], scratch_dsn: str | None, with_views: bool
 ) -> list[Difference]:
     view_files = views.view_files()
-    with built(applied, view_files if with_views else [], scratch) as should, connection.transaction():
+    with built(applied, view_files if with_views else [], scratch_dsn) as should, connection.transaction():
         connection.execute("SET LOCAL search_path = pg_catalog")
         expected, actual = catalog.read(should), catalog.read(connection)
         faults = set(catalog.read_faults(connection)) - set(catalog.read_faults(should))
@@ -119,35 +116,18 @@ def compare(
 
 @contextmanager
 def built(
-    applied: list[migrations.Migration], view_files: list[views.View], scratch: str | None
+    applied: list[migrations.FileMigration], view_files: list[views.View], dsn: str | None
 ) -> Iterator[psycopg.Connection]:
     """A database with nothing but these migrations and views, for as long as it is looked at."""
-    with scratch_server(scratch) as target, database.connect(target) as server:
-        name = f"llm_db_check_{uuid.uuid4().hex}"
-        # template0: what a site puts into template1 is none of ours.
-        server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(sql.Identifier(name)))
-        try:
-            conninfo = make_conninfo(target.conninfo, dbname=name)
-            with database.connect(database.Target(conninfo, target.source)) as connection:
-                migrations.clean_session(connection)
-                for migration in applied:
-                    migration.load()
-                    with connection.transaction() if migration.use_transactions else nullcontext():
-                        migrations.run_file(connection, Path(migration.path))
-                for view in view_files:
-                    migrations.run_file(connection, view.path)
-                yield connection
-        finally:
-            server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
-@contextmanager
-def scratch_server(dsn: str | None) -> Iterator[database.Target]:
-    if dsn is not None:
-        yield database.Target(database.checked(dsn, "--scratch"), "--scratch")
-        return
-    with embedded.temporary() as conninfo:
-        yield database.Target(conninfo, "the embedded PostgreSQL")
+    with (
+        nullcontext(dsn) if dsn is not None else embedded.temporary() as server,
+        scratch.database_on(server) as connection,
+    ):
+        for migration in applied:
+            scratch.run(connection, migration)
+        for view in view_files:
+            migrations.run_file(connection, view.path)
+        yield connection
 
 
 def ignore(found: catalog.Catalog, names: set[str]) -> None:

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import psycopg
 
-from llm_db import __version__, check, database, embedded, ledger, lint, locks, migrations, report, seeds, views
+from llm_db import __version__, check, database, embedded, ledger, lint, locks, migrations, seeds, views
 from llm_db.errors import CHECK_FAILED, DONE, HISTORY, PENDING, SQL_FAILED, Problem, redact, sql_problem
 
 DESCRIPTION = """\
@@ -344,8 +344,15 @@ def run_rollback(options: argparse.Namespace, connection: psycopg.Connection) ->
     return DONE
 
 
+def run_report(options: argparse.Namespace, connection: psycopg.Connection) -> int:
+    # Here, since its library for tables would make every command start later.
+    from llm_db import report
+
+    return report.run(options, connection)
+
+
 def run_demo(options: argparse.Namespace, connection: psycopg.Connection) -> int:
-    from llm_db import demo
+    from llm_db import demo, report
 
     options.to = None
     run_migrate(options, connection)
@@ -390,7 +397,7 @@ def run(options: argparse.Namespace) -> int:
         "repair": run_repair,
         "check": check.run_check,
         "baseline": check.run_baseline,
-        "report": report.run,
+        "report": run_report,
         "demo": run_demo,
     }
     with database.connect(target) as connection:

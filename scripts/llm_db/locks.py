@@ -7,19 +7,13 @@ pending file but the last is committed there, for the next one to build on; all 
 such a file makes, since roles belong to the server.
 """
 
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
 from yoyo.migrations import MigrationList
 
-from llm_db import database, migrations
-from llm_db.errors import Problem, one_line
+from llm_db import migrations, scratch
 
 # Weakest first, as in the manual's chapter on explicit locking.
 MODES = (
@@ -77,10 +71,10 @@ def examine(known: MigrationList, current: migrations.State, server: str) -> dic
     found: dict[str, list[Touched]] = {migration.id: [] for migration in pending if migration.use_transactions}
     if not found or not current.applied:
         return found
-    with scratch_database(server) as connection:
+    with scratch.database_on(server) as connection:
         for migration in known:
             if migration.id in current.applied:
-                run(connection, migration)
+                scratch.run(connection, migration)
         ours = tables(connection).keys()
         for migration in pending:
             if migration.use_transactions:
@@ -89,13 +83,8 @@ def examine(known: MigrationList, current: migrations.State, server: str) -> dic
                     migrations.run_file(connection, Path(migration.path))
                     found[migration.id] = touched(connection, before)
             else:
-                run(connection, migration)
+                scratch.run(connection, migration)
     return found
-
-
-def run(connection: psycopg.Connection, migration: migrations.FileMigration) -> None:
-    with connection.transaction() if migration.use_transactions else nullcontext():
-        migrations.run_file(connection, Path(migration.path))
 
 
 def touched(connection: psycopg.Connection, before: dict[int, Table]) -> list[Touched]:
@@ -123,24 +112,3 @@ def tables(connection: psycopg.Connection) -> dict[int, Table]:
 def spelled(mode: str) -> str:
     """AccessExclusiveLock as LOCK TABLE writes it: ACCESS EXCLUSIVE."""
     return "".join(f" {letter}" if letter.isupper() else letter for letter in mode.removesuffix("Lock")).strip().upper()
-
-
-@contextmanager
-def scratch_database(server: str) -> Iterator[psycopg.Connection]:
-    name = f"llm_db_scratch_{uuid.uuid4().hex}"
-    source = "the server of the scratch copy"
-    with database.connect(database.Target(database.checked(server, source), source)) as admin:
-        try:
-            admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(sql.Identifier(name)))
-        except psycopg.Error as error:
-            reason = one_line(error.diag.message_primary or str(error))
-            raise Problem(
-                f"No scratch database can be made on this server: {reason}.",
-                "name another server with --scratch DSN, or connect as a role with CREATEDB",
-            ) from None
-        try:
-            with database.connect(database.Target(make_conninfo(server, dbname=name), source)) as connection:
-                migrations.clean_session(connection)
-                yield connection
-        finally:
-            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

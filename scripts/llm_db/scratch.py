@@ -1,0 +1,41 @@
+"""A database made to try migrations in, and dropped again."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from llm_db import database, migrations
+from llm_db.errors import Problem, one_line
+
+
+@contextmanager
+def database_on(server: str) -> Iterator[psycopg.Connection]:
+    name = f"llm_db_scratch_{uuid.uuid4().hex}"
+    source = "the scratch server"
+    with database.connect(database.Target(database.checked(server, source), source)) as admin:
+        try:
+            # template0: what a site puts into template1 is none of ours.
+            admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(sql.Identifier(name)))
+        except psycopg.Error as error:
+            reason = one_line(error.diag.message_primary or str(error))
+            raise Problem(
+                f"No scratch database can be made on this server: {reason}.",
+                "name another server with --scratch DSN, or connect as a role with CREATEDB",
+            ) from None
+        try:
+            with database.connect(database.Target(make_conninfo(server, dbname=name), source)) as connection:
+                migrations.clean_session(connection)
+                yield connection
+        finally:
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def run(connection: psycopg.Connection, migration: migrations.FileMigration) -> None:
+    migration.load()
+    with connection.transaction() if migration.use_transactions else nullcontext():
+        migrations.run_file(connection, Path(migration.path))
