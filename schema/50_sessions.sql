@@ -15,8 +15,9 @@ CREATE TABLE llm.sessions (
     CONSTRAINT sessions_session_type_fkey FOREIGN KEY (session_type) REFERENCES llm.session_types (code),
     CONSTRAINT sessions_status_fkey FOREIGN KEY (status) REFERENCES llm.session_statuses (code),
     CONSTRAINT sessions_session_id_is_uuidv7 CHECK (llm.is_uuidv7(session_id)),
-    -- A time further out is a broken clock, and no month could hold it.
-    CONSTRAINT sessions_session_id_before_year_10000
+    -- A time further out is a broken clock, and no month could hold it. CHECKs are tried in the order of their names:
+    -- what is no UUIDv7 at all is told so by the one above.
+    CONSTRAINT sessions_session_id_within_year_9999
         CHECK (session_id < llm.uuidv7_floor('9999-12-31 24:00:00+00')),
     CONSTRAINT sessions_end_not_before_start CHECK (end_time >= start_time),
     CONSTRAINT sessions_running_has_no_end CHECK ((status = 'running') = (end_time IS NULL)),
@@ -37,6 +38,9 @@ CREATE INDEX sessions_user_id_idx ON llm.sessions (user_id);
 CREATE INDEX sessions_project_id_idx ON llm.sessions (project_id);
 CREATE INDEX sessions_session_type_idx ON llm.sessions (session_type);
 CREATE INDEX sessions_status_idx ON llm.sessions (status);
+-- These two, and that on request_time, find what the rollups do not have yet.
+CREATE INDEX sessions_start_time_idx ON llm.sessions (start_time);
+CREATE INDEX sessions_end_time_idx ON llm.sessions (end_time);
 
 CREATE TABLE llm.sessions_default PARTITION OF llm.sessions DEFAULT;
 COMMENT ON TABLE llm.sessions_default IS 'Sessions of months that have no partition yet; llm.move_default_rows() '

@@ -48,6 +48,7 @@ COMMENT ON COLUMN llm.session_logs.response_s3_path IS '응답 S3 경로: s3://b
 CREATE INDEX session_logs_deployment_id_idx ON llm.session_logs (deployment_id);
 CREATE INDEX session_logs_config_id_idx ON llm.session_logs (config_id) WHERE config_id IS NOT NULL;
 CREATE INDEX session_logs_template_id_idx ON llm.session_logs (template_id) WHERE template_id IS NOT NULL;
+CREATE INDEX session_logs_request_time_idx ON llm.session_logs (request_time);
 
 CREATE TABLE llm.session_logs_default PARTITION OF llm.session_logs DEFAULT;
 COMMENT ON TABLE llm.session_logs_default IS 'Logs of months that have no partition yet; llm.move_default_rows() '

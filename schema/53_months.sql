@@ -63,7 +63,7 @@ DECLARE
     columns text;
     moved bigint;
 BEGIN
-    -- What a session_id can carry; sessions_session_id_before_year_10000 keeps the far end.
+    -- What a session_id can carry; sessions_session_id_within_year_9999 keeps the far end.
     IF month IS NULL OR month NOT BETWEEN '1970-01-01' AND '9999-12-31' THEN
         RAISE EXCEPTION 'there can be no month %', coalesce(month::text, 'NULL')
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give any day of the years 1970 to 9999.';
@@ -154,6 +154,36 @@ $$;
 COMMENT ON PROCEDURE llm.move_default_rows() IS 'Moves every row out of the DEFAULT partitions into its month, made '
     'as needed; commits month by month';
 
+CREATE FUNCTION llm.is_rolled_up(suffix text, log_days date [], session_days date [])
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    rolled_up boolean;
+BEGIN
+    -- A touched day counts if rows of the month are on it, or if its sums have some that are gone since.
+    EXECUTE format(
+        'SELECT NOT EXISTS ('
+        '    SELECT FROM llm.%1$I WHERE request_time >= (SELECT closed_before FROM llm.rollup_state)'
+        ') AND NOT EXISTS ('
+        '    SELECT FROM llm.touched_days(''logs'') AS t'
+        '    WHERE t.day = ANY($1) OR EXISTS ('
+        '        SELECT FROM llm.%1$I AS l WHERE l.request_time >= t.from_time AND l.request_time < t.until_time'
+        '    )'
+        ') AND NOT EXISTS ('
+        '    SELECT FROM llm.touched_days(''sessions'') AS t'
+        '    WHERE t.day = ANY($2) OR EXISTS ('
+        '        SELECT FROM llm.%2$I AS s WHERE s.start_time >= t.from_time AND s.start_time < t.until_time'
+        '    )'
+        ')', 'session_logs_' || suffix, 'sessions_' || suffix
+    ) INTO rolled_up USING log_days, session_days;
+    RETURN rolled_up;
+END
+$$;
+COMMENT ON FUNCTION llm.is_rolled_up(text, date [], date []) IS 'Whether the rollups are right for a month, given by '
+    'the end of its partitions'' names and the days on which it has sums';
+
 CREATE FUNCTION llm.drop_month(month date)
 RETURNS boolean
 LANGUAGE plpgsql
@@ -161,12 +191,38 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     suffix constant text := to_char(month, 'YYYY_MM');
+    first_day constant date := date_trunc('month', month::timestamp);
+    log_days date [];
+    session_days date [];
     entity text;
 BEGIN
+    IF to_regclass('llm.sessions_' || suffix) IS NULL THEN
+        RETURN false;
+    END IF;
+    -- What is summed up stays, and lets go of the month. Only the rollups are written here, so this is done before
+    -- anything is locked that others need.
+    PERFORM llm.lock_rollups(true);
+    log_days := ARRAY(SELECT DISTINCT r.day FROM llm.rollup_usage AS r WHERE r.month = first_day);
+    session_days := ARRAY(SELECT DISTINCT r.day FROM llm.rollup_sessions AS r WHERE r.month = first_day);
+    UPDATE llm.rollup_usage AS r SET month = NULL WHERE r.month = first_day;
+    UPDATE llm.rollup_hours AS r SET month = NULL WHERE r.month = first_day;
+    UPDATE llm.rollup_slowest AS r SET month = NULL WHERE r.month = first_day;
+    UPDATE llm.rollup_sessions AS r SET month = NULL WHERE r.month = first_day;
     PERFORM llm.lock_for_month_change('ACCESS EXCLUSIVE', suffix);
     IF to_regclass('llm.sessions_' || suffix) IS NULL THEN
         RETURN false;
     END IF;
+    IF NOT llm.is_rolled_up(suffix, log_days, session_days) THEN
+        RAISE EXCEPTION 'the month % is not rolled up, so reports would lose it', to_char(first_day, 'YYYY-MM')
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'CALL llm.refresh_rollups() and try again.';
+    END IF;
+    -- Sessions that never ended are counted as they are.
+    INSERT INTO llm.rollup_sessions
+    SELECT
+        s.day, NULL, s.department_id, s.sessions, s.duration_us, s.requests, s.requests_without_tokens, s.tokens,
+        s.has_project, s.session_type, s.status
+    FROM llm.open_sessions() AS s
+    WHERE s.month = first_day;
     -- Logs first: a session that is still referred to cannot leave.
     FOREACH entity IN ARRAY ARRAY['session_logs', 'sessions'] LOOP
         EXECUTE format('ALTER TABLE llm.%I DETACH PARTITION llm.%I', entity, entity || '_' || suffix);
@@ -176,7 +232,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION llm.drop_month(date) IS 'Drops one month (UTC) of sessions and session_logs with all its rows. '
-    'Returns whether there was one. usage_count is not lowered';
+    'Returns whether there was one. Refuses a month that is not rolled up; rollups and usage_count stay as they are';
 
 CREATE PROCEDURE llm.drop_old_months(keep_months integer)
 LANGUAGE plpgsql

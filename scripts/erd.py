@@ -38,7 +38,9 @@ INNER JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.at
 LEFT JOIN pg_attribute AS base
     ON base.attrelid = coalesce(to_regclass('llm.' || c.relname || '_base'), c.oid) AND base.attname = a.attname
 WHERE c.relnamespace = 'llm'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition
-    AND c.relname NOT LIKE '%\\_base' AND c.relname <> 'prompt_template_uses'
+    AND c.relname NOT LIKE '%\\_base' AND c.relname NOT IN ('prompt_template_uses', 'user_departments')
+    -- Sums, and the views that the reports are built on.
+    AND c.relname NOT LIKE 'rollup\\_%' AND (c.relkind <> 'v' OR c.relname = 'prompt_templates')
     AND NOT EXISTS (SELECT FROM pg_attribute AS v WHERE v.attrelid = c.oid AND v.attname = 'label_ko')
 ORDER BY c.relname, a.attnum
 """

@@ -227,6 +227,7 @@ def test_usage_outlives_the_logs(db: psycopg.Connection, company: Company) -> No
     assert counts(db) == {a: 6}
     db.execute("CALL llm.move_default_rows()")
     assert counts(db) == {a: 6}
+    db.execute("CALL llm.refresh_rollups(clock_timestamp())")
     db.execute("CALL llm.drop_old_months(1)")
     assert value(db, "SELECT count(*) FROM llm.session_logs") == 2
     assert counts(db) == {a: 6}
@@ -549,6 +550,11 @@ def test_old_months_are_dropped_with_their_logs(db: psycopg.Connection, company:
     ]
     for time_ in began:
         db.execute(LOG, [make_session(db, company, time_), company.deployment_id, None])
+    db.execute("UPDATE llm.session_logs SET request_time = llm.uuidv7_time(session_id)")
+    with pytest.raises(errors.ObjectNotInPrerequisiteState, match="is not rolled up"):
+        db.execute("CALL llm.drop_old_months(%s)", [keep])
+    assert value(db, "SELECT count(*) FROM llm.session_logs") == len(began)
+    db.execute("CALL llm.refresh_rollups()")
     for _ in range(2):
         db.execute("CALL llm.drop_old_months(%s)", [keep])
         assert value(db, "SELECT count(*) FROM llm.session_logs") == keep + 1

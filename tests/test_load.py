@@ -507,22 +507,23 @@ def test_two_loads_of_one_file_at_once_load_it_once(ready, dsn, tmp_path):
     assert sum("already loaded" in out for out, _ in outputs) == 1
 
 
-def test_a_role_that_may_not_make_months_fills_default(load, ready, dsn, tmp_path):
-    load(written(tmp_path, HEADER + GOOD))
+def test_a_role_that_may_only_write_logs_loads_and_fills_default(ready, dsn, tmp_path):
+    """It makes neither months nor tables of its own, not for the first file either."""
     role = f"writer_{uuid.uuid4().hex}"
     ready.execute(
         f"CREATE ROLE {role}; GRANT USAGE ON SCHEMA llm, llm_db TO {role};"
         f"GRANT SELECT ON ALL TABLES IN SCHEMA llm TO {role};"
         f"GRANT INSERT, UPDATE ON llm.sessions, llm.session_logs TO {role};"
-        f"GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA llm_db TO {role};"
+        f"GRANT SELECT, INSERT ON llm_db.loads TO {role}; GRANT INSERT ON llm_db.load_rejects TO {role}"
     )
     try:
-        later = written(tmp_path, HEADER + GOOD.replace("2024-03", "2024-05"))
-        done = llm_db("load", "--dsn", make_conninfo(dsn, options=f"-c role={role}"), str(later))
+        path = written(tmp_path, HEADER + GOOD + GOOD.replace("code", "nowhere"))
+        done = llm_db("load", "--dsn", make_conninfo(dsn, options=f"-c role={role}"), str(path))
     finally:
         ready.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
     assert "their rows go to DEFAULT" in done.stderr
+    assert one(ready, "SELECT count(*) FROM llm_db.load_rejects") == (1,)
     assert one(ready, "SELECT count(*) FROM llm.session_logs_default") == (1,)
 
 

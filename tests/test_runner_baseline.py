@@ -1,6 +1,7 @@
 """baseline: adopts a database built another way, when it is what the migrations would have made."""
 
 import json
+import uuid
 
 import psycopg
 import pytest
@@ -68,3 +69,43 @@ def test_a_database_with_a_mark_is_refused(dsn, server):
 
 def test_an_unknown_migration_is_a_usage_error(empty_dsn, server):
     assert llm_db("baseline", "--to", "9999", "--dsn", empty_dsn, "--scratch", server).returncode == 2
+
+
+def test_json_is_one_document_when_it_is_adopted_and_when_not(by_state, server):
+    execute(by_state, "CREATE INDEX by_name ON llm.users (user_name)")
+    command = ["baseline", "--to", IDS[-1], "--dsn", by_state, "--scratch", server, "--json"]
+    execute(by_state, "ALTER TABLE llm.users DROP CONSTRAINT users_user_name_not_blank")
+    done = llm_db(*command)
+    found = json.loads(done.stdout)
+    assert done.returncode == 6
+    assert "nothing was marked" in found["summary"]
+    assert [(one["name"], one["tolerated"]) for one in found["differences"]] == [
+        ("llm.by_name", True),
+        ("llm.users.users_user_name_not_blank", False),
+    ]
+    execute(by_state, "ALTER TABLE llm.users ADD CONSTRAINT users_user_name_not_blank CHECK (btrim(user_name) <> '')")
+    done = llm_db(*command)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["summary"] == f"{len(IDS)} migrations marked as applied, up to {IDS[-1]}"
+    assert json.loads(llm_db(*command).stdout)["exit_code"] == 5
+
+
+def test_the_role_it_acts_as_owns_the_ledger(by_state, server):
+    role = f"owner_{uuid.uuid4().hex}"
+    name = value(by_state, "SELECT current_database()")
+    execute(by_state, f"CREATE ROLE {role}; GRANT CREATE ON DATABASE {name} TO {role}")
+    try:
+        done = llm_db("baseline", "--to", IDS[-1], "--dsn", by_state, "--scratch", server, "--role", role)
+        assert done.returncode == 0, done.stdout + done.stderr
+        owners = "SELECT array_agg(DISTINCT relowner::regrole::text) FROM pg_class"
+        assert value(by_state, f"{owners} WHERE relnamespace = 'llm_db'::regnamespace") == [role]
+    finally:
+        execute(by_state, f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_it_waits_for_another_runner_as_long_as_it_is_told_to(by_state, server):
+    with psycopg.connect(by_state, autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [migrations.LOCK])
+        done = llm_db("baseline", "--to", IDS[-1], "--dsn", by_state, "--scratch", server, "--wait", "0")
+    assert done.returncode == 4
+    assert "still at work on this database after 0 s" in done.stderr

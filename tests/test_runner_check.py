@@ -61,11 +61,15 @@ DRIFT = {
     "column extra": ("ALTER TABLE llm.users ADD COLUMN nickname text", ["column llm.users.nickname: extra (text)"]),
     "column missing": (
         "ALTER TABLE llm.datasets DROP COLUMN description CASCADE",
-        ["column llm.datasets.description: missing (text)", "view reporting.dataset_lineage: missing"],
+        [
+            "column llm.datasets.description: missing (text)",
+            "view reporting.dataset_lineage: missing",
+            "view reporting.model_lineage: missing",
+        ],
     ),
     "column type": (
-        "ALTER TABLE llm.model_configs ALTER COLUMN top_k TYPE bigint",
-        ["column llm.model_configs.top_k: type is bigint, should be integer"],
+        "ALTER TABLE llm.prompt_template_uses ALTER COLUMN slot TYPE numeric",
+        ["column llm.prompt_template_uses.slot: type is numeric, should be bigint"],
     ),
     "column nullability": (
         "ALTER TABLE llm.users ALTER COLUMN user_name DROP NOT NULL",
@@ -87,8 +91,8 @@ DRIFT = {
         ["column llm.users.user_id: identity is ALWAYS, should be BY DEFAULT"],
     ),
     "column collation": (
-        'DROP VIEW reporting.dataset_lineage; ALTER TABLE llm.datasets ALTER COLUMN s3_path TYPE text COLLATE "C"',
-        ['column llm.datasets.s3_path: collation is "C", should be none', "view reporting.dataset_lineage: missing"],
+        'ALTER TABLE llm.projects ALTER COLUMN description TYPE text COLLATE "C"',
+        ['column llm.projects.description: collation is "C", should be none'],
     ),
     "column comment": (
         "COMMENT ON COLUMN llm.users.user_name IS 'mine'",

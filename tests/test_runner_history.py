@@ -1,13 +1,16 @@
 """The history cannot lie: what was applied, by whom and from which text, and what does not fit the files any more."""
 
+import getpass
 import json
+import os
 import shutil
 import subprocess
+import uuid
 from pathlib import Path
 
 import pytest
 
-from llm_db import __version__, ledger
+from llm_db import __version__, ledger, migrations
 from runner import ROOT, checkout, execute, llm_db, value
 
 TOY = {
@@ -185,3 +188,30 @@ def test_a_rollback_on_a_database_of_0_1_0_makes_the_ledger_first(project, empty
     execute(empty_dsn, "DROP TABLE llm_db.migrations")
     assert llm_db("rollback", "--to", "1", "--yes", "--dsn", empty_dsn, root=project).returncode == 0
     assert [entry["migration_id"] for entry in status(empty_dsn, project)["ledger"]] == ["0001.first"]
+
+
+def test_a_ledger_of_an_earlier_release_gets_what_is_new_with_the_next_migrate(project, empty_dsn):
+    """Also where the role may not make schemas: this one is there."""
+    execute(empty_dsn, "DROP TABLE llm_db.load_rejects, llm_db.loads, llm_db.view_grants")
+    before = status(empty_dsn, project)["ledger"]
+    role = f"owner_{uuid.uuid4().hex}"
+    execute(empty_dsn, f"CREATE ROLE {role}; GRANT pg_read_all_data TO {role}; ALTER SCHEMA llm_db OWNER TO {role}")
+    for table in ("migrations", "views", "_yoyo_migration", "_yoyo_log", "_yoyo_version"):
+        execute(empty_dsn, f"ALTER TABLE llm_db.{table} OWNER TO {role}")
+    try:
+        done = llm_db("migrate", "--role", role, "--dsn", empty_dsn, root=project)
+        assert done.returncode == 0, done.stderr
+        assert value(empty_dsn, "SELECT to_regclass('llm_db.load_rejects') IS NOT NULL")
+        assert status(empty_dsn, project)["ledger"] == before
+    finally:
+        execute(empty_dsn, f"REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_a_user_without_a_name_is_logged_by_number(monkeypatch):
+    """As in a container that runs under a number."""
+
+    def nameless() -> str:
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr(getpass, "getuser", nameless)
+    assert migrations.log_data("apply")["username"] == str(os.getuid())

@@ -12,6 +12,14 @@ from runner import ROOT, checkout, llm_db, value
 
 GOOD = {"0001.good": "CREATE TABLE public.good (id int);\n-- DOWN --DROP TABLE public.good;\n"}
 ALONE = "-- transactional: false\nCREATE INDEX CONCURRENTLY good_idx ON public.good (id);\n-- DOWN --"
+EACH = """-- transactional: false
+-- each-partition-of: public.good
+CREATE INDEX CONCURRENTLY good_each_idx ON public.good_each (id);
+ALTER INDEX public.good_idx ATTACH PARTITION public.good_each_idx;
+-- DOWN --
+DROP INDEX public.good_idx;
+CREATE INDEX good_idx ON ONLY public.good (id);
+"""
 UP, DOWN = "migrations/0002.bad.sql", "migrations/0002.bad.rollback.sql"
 
 ALWAYS = {
@@ -27,16 +35,31 @@ ALWAYS = {
     "gexec": ("SELECT 'SELECT 1' \\gexec\n-- DOWN --", UP, 1, "a psql command (backslash)"),
     "late depends": ("SELECT 1;\n-- depends: 0001.good\n-- DOWN --", UP, 2, "comes after other text"),
     "after a block": ("/* why */\n-- transactional: false\nSELECT 1;\n-- DOWN --", UP, 2, "comes after other text"),
-    "misspelt": ("-- depend: 0001.good\nSELECT 1;\n-- DOWN --", UP, 1, "is not a header that yoyo knows"),
-    "capital": ("-- Transactional: false\nSELECT 1;\n-- DOWN --", UP, 1, "is not a header that yoyo knows"),
-    "equals": ("-- transactional = false\nSELECT 1;\n-- DOWN --", UP, 1, "is not a header that yoyo knows"),
-    "no colon": ("-- transactional false\nSELECT 1;\n-- DOWN --", UP, 1, "is not a header that yoyo knows"),
+    "misspelt": ("-- depend: 0001.good\nSELECT 1;\n-- DOWN --", UP, 1, "is not a header that llm-db knows"),
+    "capital": ("-- Transactional: false\nSELECT 1;\n-- DOWN --", UP, 1, "is not a header that llm-db knows"),
+    "equals": ("-- transactional = false\nSELECT 1;\n-- DOWN --", UP, 1, "is not a header that llm-db knows"),
+    "no colon": ("-- transactional false\nSELECT 1;\n-- DOWN --", UP, 1, "is not a header that llm-db knows"),
     "unknown value": ("-- transactional: no\nSELECT 1;\n-- DOWN --", UP, 1, "`-- transactional: no` is neither"),
     "twice": ("-- transactional: false\n-- transactional: false\nSELECT 1;\n-- DOWN --", UP, 2, "false false"),
     "depends on nothing": ("-- depends:\nSELECT 1;\n-- DOWN --", UP, 1, "names no migration"),
     "rollback header": ("SELECT 1;\n-- DOWN ---- transactional: false\n", DOWN, 1, "is ignored in a rollback"),
     "two alone": (ALONE.replace("-- DOWN", "SELECT 1;\n-- DOWN"), UP, 3, "a second statement"),
     "two back": (ALONE + "SELECT 1;\nSELECT 2;", DOWN, 2, "a second statement"),
+    "each in a transaction": (EACH.removeprefix("-- transactional: false\n"), UP, 1, "in a transaction"),
+    "each of what": (EACH.replace("of: public.", "of: "), UP, 1, "`-- each-partition-of: good` names no table"),
+    "each of two": (EACH.replace("of: public.good", "of: public.good public.bad"), UP, 1, "names no table"),
+    "each, not attached": (EACH.replace("ALTER INDEX", "ALTER TABLE"), UP, 1, "not the two statements"),
+    "each, one statement": (EACH.replace("ALTER", "-- ALTER"), UP, 1, "not the two statements"),
+    "each, three statements": (EACH.replace("-- DOWN", "SELECT 1;\n-- DOWN"), UP, 1, "not the two statements"),
+    "each, not concurrently": (EACH.replace("CONCURRENTLY ", ""), UP, 1, "not the two statements"),
+    "each, not named": (EACH.replace("PARTITION public.good_each_idx", "PARTITION public.good_1"), UP, 4, "good_each"),
+    "each, misspelt": (
+        "-- each-partitions-of: public.good\nSELECT 1;\n-- DOWN --",
+        UP,
+        1,
+        "is not a header that llm-db knows",
+    ),
+    "each in a rollback": (EACH + "-- each-partition-of: public.good", DOWN, 4, "is ignored in a rollback"),
 }
 
 FINE = {
@@ -87,6 +110,10 @@ def test_what_only_looks_like_it_passes(tmp_path, name):
     assert list(lint.file_findings(path)) == []
     # The same number of statements as PostgreSQL's own parser sees.
     assert len(lint.read(FINE[name].replace("\r\n", "\n")).statements) == len(split(FINE[name]))
+
+
+def test_a_file_for_each_partition_passes(tmp_path):
+    assert linted(checkout(tmp_path, GOOD | {"0002.fine": EACH})) == []
 
 
 def test_every_migration_has_as_many_statements_as_postgresql_sees():

@@ -146,6 +146,24 @@ def test_a_migration_with_its_own_commit_is_told_off(tmp_path, empty_dsn):
     assert "begins or ends a transaction of its own" in done.stderr
 
 
+@pytest.mark.parametrize("ending", ["COMMIT;", "COMMIT; BEGIN;", "ROLLBACK;", "SELECT 1; end work"])
+def test_a_rollback_file_that_ends_its_own_transaction_is_refused_before_it_runs(tmp_path, empty_dsn, ending):
+    """Also where it was edited since and then accepted, which no migrate has looked at."""
+    root = checkout(tmp_path, TOY)
+    assert llm_db("migrate", "--dsn", empty_dsn, root=root).returncode == 0
+    down = root / "migrations" / "0002.second.rollback.sql"
+    down.write_text(f"DROP TABLE public.second; {ending}")
+    assert llm_db("repair", "--accept", "2", "--dsn", empty_dsn, root=root).returncode == 0
+    before = value(empty_dsn, "SELECT count(*) FROM llm_db._yoyo_log")
+    done = llm_db("rollback", "--to", "1", "--yes", "--dsn", empty_dsn, root=root)
+    assert done.returncode == 7
+    assert "migrations/0002.second.rollback.sql:1: " in done.stderr
+    assert "begins or ends a transaction of its own" in done.stderr
+    assert value(empty_dsn, "SELECT count(*) FROM public.second") == 0
+    assert value(empty_dsn, "SELECT count(*) FROM llm_db._yoyo_log") == before
+    assert json.loads(llm_db("status", "--dsn", empty_dsn, "--json", root=root).stdout)["applied"] == list(TOY)
+
+
 def test_no_setting_leaks_into_the_next_migration(tmp_path, empty_dsn):
     look = (
         "CREATE TABLE public.seen AS SELECT current_setting('search_path') AS path,"

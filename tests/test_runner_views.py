@@ -2,6 +2,7 @@
 
 import uuid
 
+import psycopg
 import pytest
 from psycopg import sql
 
@@ -169,7 +170,7 @@ def test_rollback_takes_only_the_views_that_need_what_goes(project, empty_dsn, r
     before = value(empty_dsn, GRANTS)
     done = llm_db("rollback", "--dsn", empty_dsn, "--to", "0001", "--yes", root=project)
     assert done.returncode == 0, done.stderr
-    assert "dropped 2 views: ops.top, reporting.rates; the next full migrate makes them again" in done.stdout
+    assert "dropped 2 views: ops.top, reporting.rates; the end of a full migrate makes them again" in done.stdout
     assert value(empty_dsn, "SELECT array_agg(view_name ORDER BY view_name) FROM llm_db.views") == [
         "ops.above",
         "reporting.alone",
@@ -190,3 +191,122 @@ def test_rollback_of_what_no_view_needs_leaves_every_view_alone(project, empty_d
     assert done.returncode == 0, done.stderr
     assert "dropped" not in done.stdout
     assert value(empty_dsn, "SELECT 'reporting.base'::regclass::oid::int") == before
+
+
+def change_region(project) -> str:
+    """A migration that takes away what reporting.base shows, and base as it is from then on."""
+    add(project, "0002.region", "ALTER TABLE public.sales DROP COLUMN region;", "SELECT 1;")
+    return "CREATE VIEW reporting.base AS SELECT amount FROM public.sales;"
+
+
+def test_a_migration_is_not_stopped_by_a_view_of_ours(project, empty_dsn, role):
+    """And what was given on the view is there again, whether it comes back at once or at the end."""
+    execute(
+        empty_dsn,
+        f"GRANT SELECT ON reporting.base TO {role} WITH GRANT OPTION; GRANT SELECT ON ops.above TO PUBLIC;"
+        f"GRANT UPDATE (amount) ON reporting.base TO {role}; ALTER VIEW ops.above OWNER TO {role}",
+    )
+    before = value(empty_dsn, GRANTS)
+    alone = value(empty_dsn, "SELECT 'reporting.alone'::regclass::oid::int")
+    text = change_region(project)
+    # Its new text needs the next migration too, so between the two there is no such view.
+    add(project, "0003.total", "ALTER TABLE public.sales ADD COLUMN total int;", "SELECT 1;")
+    (project / "views/reporting/10_base.sql").write_text(text.replace("amount", "amount, total"))
+    done = llm_db("migrate", "--dsn", empty_dsn, root=project)
+    assert done.returncode == 0, done.stderr
+    assert "dropped 2 views: ops.above, reporting.base; the end of a full migrate makes them again" in done.stdout
+    assert "views: 2 created, 1 unchanged" in done.stdout
+    assert value(empty_dsn, GRANTS) == before
+    assert value(empty_dsn, OWNER) == role
+    assert value(empty_dsn, "SELECT 'reporting.alone'::regclass::oid::int") == alone
+    assert value(empty_dsn, "SELECT count(*) FROM llm_db.view_grants") == 0
+
+
+def test_a_view_that_fits_what_a_migration_leaves_is_never_missing(project, empty_dsn, role):
+    execute(empty_dsn, f"GRANT SELECT ON reporting.base TO {role}")
+    before = value(empty_dsn, GRANTS)
+    (project / "views/reporting/10_base.sql").write_text(change_region(project))
+    done = llm_db("migrate", "--to", "2", "--dsn", empty_dsn, root=project)
+    assert done.returncode == 0, done.stderr
+    assert "dropped" not in done.stdout
+    assert value(empty_dsn, GRANTS) == before
+
+
+@pytest.mark.parametrize("stop", ["at --to", "by a failure"])
+def test_a_migrate_that_stops_before_the_end_names_the_views_that_are_gone(project, empty_dsn, role, stop):
+    execute(empty_dsn, f"GRANT SELECT ON reporting.base TO {role}; GRANT SELECT ON ops.above TO {role}")
+    before = value(empty_dsn, GRANTS)
+    text = change_region(project).replace("amount", "amount, total")
+    (project / "views/reporting/10_base.sql").write_text(text)
+    add(project, "0003.total", "ALTER TABLE public.sales ADD COLUMN total int; SELECT nowhere;", "SELECT 1;")
+    to = ["--to", "2"] if stop == "at --to" else []
+    done = llm_db("migrate", *to, "--dsn", empty_dsn, root=project)
+    assert done.returncode == (0 if to else 1)
+    assert "dropped 2 views: ops.above, reporting.base; the end of a full migrate" in done.stdout
+    assert value(empty_dsn, "SELECT to_regclass('reporting.base') IS NULL")
+    # The role of one grant may be gone when the view comes back.
+    gone = f"gone_{uuid.uuid4().hex}"
+    execute(empty_dsn, f"INSERT INTO llm_db.view_grants VALUES ('reporting.base', NULL, '{gone}', 'SELECT', false)")
+    add(project, "0003.total", "ALTER TABLE public.sales ADD COLUMN total int;", "SELECT 1;")
+    done = llm_db("migrate", "--dsn", empty_dsn, root=project)
+    assert done.returncode == 0, done.stderr
+    assert value(empty_dsn, GRANTS) == before
+
+
+@pytest.mark.parametrize(
+    "change", ["DROP COLUMN region", "ALTER COLUMN region TYPE varchar(9)", "ALTER COLUMN amount TYPE bigint"]
+)
+def test_somebody_elses_view_on_ours_stops_a_migration_with_its_name(project, empty_dsn, change):
+    execute(empty_dsn, "CREATE VIEW public.mine AS SELECT amount FROM reporting.base")
+    add(project, "0002.change", f"ALTER TABLE public.sales {change};", "SELECT 1;")
+    before = value(empty_dsn, "SELECT 'reporting.base'::regclass::oid::int")
+    done = llm_db("migrate", "--dsn", empty_dsn, root=project)
+    assert done.returncode == 1
+    assert "view public.mine depends on view reporting.base" in done.stderr
+    assert value(empty_dsn, "SELECT 'reporting.base'::regclass::oid::int") == before
+    assert value(empty_dsn, "SELECT count(*) FROM llm_db.views") == 3
+    assert value(empty_dsn, "SELECT count(*) FROM llm_db.view_grants") == 0
+    execute(empty_dsn, "DROP VIEW public.mine")
+    (project / "views/reporting/10_base.sql").write_text(
+        "CREATE VIEW reporting.base AS SELECT amount FROM public.sales;"
+    )
+    assert llm_db("migrate", "--dsn", empty_dsn, root=project).returncode == 0
+
+
+def test_somebody_elses_view_on_a_view_that_is_not_in_the_way_is_no_obstacle(project, empty_dsn):
+    execute(empty_dsn, "CREATE VIEW public.mine AS SELECT one FROM reporting.alone")
+    (project / "views/reporting/10_base.sql").write_text(change_region(project))
+    assert llm_db("migrate", "--dsn", empty_dsn, root=project).returncode == 0
+    assert llm_db("rollback", "--to", "1", "--yes", "--dsn", empty_dsn, root=project).returncode == 0
+    assert value(empty_dsn, "SELECT one FROM public.mine") == 1
+
+
+def test_grants_survive_a_rollback_and_the_migrate_after_it(project, empty_dsn, role):
+    add(project, "0002.rate", "CREATE TABLE public.rates (rate int);", "DROP TABLE public.rates;")
+    (project / "views/reporting/40_rates.sql").write_text(
+        "CREATE VIEW reporting.rates AS SELECT rate FROM public.rates;"
+    )
+    assert llm_db("migrate", "--dsn", empty_dsn, root=project).returncode == 0
+    execute(empty_dsn, f"GRANT SELECT ON reporting.rates TO {role}")
+    before = value(empty_dsn, GRANTS)
+    assert llm_db("rollback", "--to", "1", "--yes", "--dsn", empty_dsn, root=project).returncode == 0
+    assert llm_db("migrate", "--dsn", empty_dsn, root=project).returncode == 0
+    assert value(empty_dsn, GRANTS) == before
+
+
+def test_what_was_given_on_a_view_is_kept_as_facts_and_never_run_as_sql(project, empty_dsn):
+    """Who may write the ledger must not run statements as whoever migrates next."""
+    keep = "INSERT INTO llm_db.view_grants VALUES ('reporting.base', NULL, {}, {}, false)"
+    with pytest.raises(psycopg.errors.CheckViolation):
+        execute(empty_dsn, sql.SQL(keep).format(None, "SELECT ON ops.above TO PUBLIC; --").as_string())
+    name = f"x; DROP TABLE public.sales; -- {uuid.uuid4().hex}"
+    role = sql.Identifier(name).as_string()
+    execute(empty_dsn, f"CREATE ROLE {role}")
+    try:
+        execute(empty_dsn, sql.SQL(keep).format(name, "SELECT").as_string())
+        (project / "views/reporting/10_base.sql").write_text(BASE + " -- changed")
+        assert llm_db("migrate", "--dsn", empty_dsn, root=project).returncode == 0
+        assert value(empty_dsn, "SELECT count(*) FROM public.sales") == 0
+        assert value(empty_dsn, f"SELECT has_table_privilege('{name}', 'reporting.base', 'SELECT')")
+    finally:
+        execute(empty_dsn, f"DROP OWNED BY {role}; DROP ROLE {role}")

@@ -33,19 +33,6 @@ class Difference:
         return f"{self.kind} {self.name}: {self.text}{' [tolerated]' if self.tolerated else ''}"
 
 
-def add_arguments(check: argparse.ArgumentParser, baseline: argparse.ArgumentParser) -> None:
-    check.add_argument("--strict", action="store_true", help="refuse also what is tolerated: indexes and grants added")
-    baseline.add_argument("--to", metavar="ID", required=True, help="the migration whose state this database is in")
-    for command in (check, baseline):
-        command.add_argument("--json", action="store_true", help="for programs")
-        command.add_argument(
-            "--scratch",
-            metavar="DSN",
-            help="a server on which a database may be made for the comparison, and dropped again; without it, an"
-            " embedded PostgreSQL in a temporary folder",
-        )
-
-
 def run_check(options: argparse.Namespace, connection: psycopg.Connection) -> int:
     connection.execute("SET default_transaction_read_only = on")
     known = migrations.migration_files()
@@ -66,11 +53,11 @@ def run_check(options: argparse.Namespace, connection: psycopg.Connection) -> in
     return show(options, found, summary, DRIFT if refused else DONE)
 
 
-def run_baseline(options: argparse.Namespace, connection: psycopg.Connection) -> int:
+def run_baseline(options: argparse.Namespace, connection: psycopg.Connection, conduct: migrations.Conduct) -> int:
     known = migrations.migration_files()
     adopted = known[: migrations.find(known, options.to) + 1]
-    backend = migrations.Backend(connection)
-    with backend.lock(), backend.unit():
+    backend = migrations.Backend(connection, conduct)
+    with backend.lock():
         current = migrations.state(connection, known)
         if current.applied or current.unknown:
             raise Problem(
@@ -83,9 +70,13 @@ def run_baseline(options: argparse.Namespace, connection: psycopg.Connection) ->
         if any(not difference.tolerated for difference in found):
             summary = f"This database is not what {adopted[-1].id} makes, so nothing was marked."
             return show(options, found, summary, DRIFT)
-        backend.create_ledger()
-        for migration in adopted:
-            backend.mark_one(migration)
+
+        def mark() -> None:
+            backend.create_ledger()
+            for migration in adopted:
+                backend.mark_one(migration)
+
+        backend.attempt("the ledger", mark)
     return show(options, found, f"{len(adopted)} migrations marked as applied, up to {adopted[-1].id}", DONE)
 
 

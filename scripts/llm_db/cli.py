@@ -7,14 +7,15 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import asdict, fields
 from functools import partial
-from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 import psycopg
 
-from llm_db import __version__, check, database, embedded, ledger, lint, locks, migrations, seeds, views
+from llm_db import __version__, database, embedded, lint, load_options, migrations, seeds, views
 from llm_db.errors import CHECK_FAILED, DONE, HISTORY, PENDING, SQL_FAILED, Problem, redact, sql_problem
 
 DESCRIPTION = """\
@@ -91,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
         "  llm-db plan > for-the-dba.sql\n  llm-db plan --locks",
     )
     plan.add_argument("--locks", action="store_true", help="run it on a scratch copy and show what is locked")
-    plan.add_argument("--scratch", metavar="DSN", help="the server to make that copy on, instead of the same one")
+    plan.add_argument("--scratch", metavar="DSN", help="the server to make that copy on (default: the same server)")
     plan.add_argument("--json", action="store_true", help="for programs")
 
     migrate = command(
@@ -119,25 +120,65 @@ def parser() -> argparse.ArgumentParser:
     repairs.add_argument("--accept", metavar="ID", help="take its edited files as they are; half-done: it is applied")
     repairs.add_argument("--forget", metavar="ID", help="half-done: it is not applied, and nothing of it is there")
 
-    check.add_arguments(
-        command("check", "compare the database with what its version should be", "  llm-db check --json"),
-        command("baseline", "adopt a database built another way, if it matches", "  llm-db baseline --to 0008"),
-    )
+    check = command("check", "compare the database with what its version should be", "  llm-db check --json")
+    check.add_argument("--strict", action="store_true", help="refuse also what is tolerated: indexes and grants added")
+    baseline = command("baseline", "adopt a database built another way, if it matches", "  llm-db baseline --to 0008")
+    baseline.add_argument("--to", metavar="ID", required=True, help="the migration whose state this database is in")
+    for comparing in (check, baseline):
+        comparing.add_argument("--json", action="store_true", help="for programs")
+        comparing.add_argument(
+            "--scratch",
+            metavar="DSN",
+            help="the server to make a database on for the comparison, and drop it again (default: an embedded"
+            " PostgreSQL in a temporary folder)",
+        )
+    add_conduct(baseline)
 
-    from llm_db import load
-
-    load.add_arguments(command("load", "load request logs from CSV or NDJSON", "  llm-db load requests.csv"))
+    loader = command("load", "load request logs from CSV or NDJSON", "  llm-db load requests.csv")
+    load_options.add(loader)
 
     shown = command(
-        "report", "list the reporting views, or print one", "  llm-db report\n  llm-db report NAME --csv > name.csv"
+        "report",
+        "list the reporting views, or print one",
+        "  llm-db report\n"
+        "  llm-db report daily_usage_by_department --since 30d --where department_name=AI연구팀\n"
+        "  llm-db report daily_usage_by_model --since 2026-01-01 --until 2026-01-31 --html january.html\n"
+        "  llm-db report NAME --csv > name.csv",
     )
     shown.add_argument("name", nargs="?", metavar="NAME", help="the view; without it, the list of them")
+    shown.add_argument(
+        "--since",
+        metavar="TIME",
+        help="rows from this date or time on: 2026-01-31, 2026-01-31T09:00, or 30d for thirty days ago. A row's time "
+        "is its day, hour or request_time; that of a week or month is its first day",
+    )
+    shown.add_argument(
+        "--until", metavar="TIME", help="rows to this date, its whole day included, or from before this time"
+    )
+    shown.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="COLUMN=VALUE",
+        help="rows with this value; COLUMN=NULL is no value, COLUMN= the empty text. Twice for one column means either "
+        "value, for two columns both",
+    )
+    shown.add_argument(
+        "--top",
+        type=positive,
+        metavar="N",
+        help="the N rows with the most requests; without requests, by the first number; without any, the first N",
+    )
     formats = shown.add_mutually_exclusive_group()
     formats.add_argument("--csv", action="store_true", help="every row, as CSV")
     formats.add_argument("--json", action="store_true", help="every row, as JSON")
+    formats.add_argument("--html", metavar="FILE", help="a page with charts, in one file that needs no network")
 
     demo = command("demo", "migrate, make the demo company, print three reports", "  llm-db demo --logs 1000000")
     demo.add_argument("--logs", type=positive, default=100_000, metavar="N", help="how many logs (default 100000)")
+
+    for working in (migrate, rollback, repair, loader, demo):
+        working.add_argument("--json", action="store_true", help="for programs, at the end; progress goes to stderr")
 
     command("serve", "keep the embedded PostgreSQL of this folder up until Ctrl-C", "  llm-db serve")
     return top
@@ -203,6 +244,7 @@ def run_repair(options: argparse.Namespace, connection: psycopg.Connection) -> i
     known = migrations.migration_files()
     if not (options.accept or options.forget):
         problems = migrations.violations(migrations.state(connection, known))
+        options.answer = {"problems": [{"problem": message, "way_out": way_out} for message, way_out in problems]}
         for message, way_out in problems:
             print(f"{message}\n  {way_out}")
         print(f"{len(problems)} to repair" if problems else "Nothing to repair.")
@@ -214,18 +256,17 @@ def run_repair(options: argparse.Namespace, connection: psycopg.Connection) -> i
         half_done = migration.id in current.half_done
         if options.forget and half_done:
             backend.unmark_one(migration)
-            print(f"{migration.id} counts as not applied")
+            state = "not applied"
         elif options.accept and half_done:
-            # Begun to be undone, it has its mark still.
-            backend.unmark_one(migration, log=False)
             backend.mark_one(migration)
-            print(f"{migration.id} counts as applied")
+            state = "applied"
         elif options.accept and migration.id in current.edited:
-            ledger.update(connection, migration.id, ledger.APPLIED, migration.sums)
-            backend.log_migration(migration, "mark")
-            print(f"{migration.id} counts as applied as its files are now")
+            backend.accept_one(migration)
+            state = "applied as its files are now"
         else:
             raise Problem(f"{migration.id} needs no such repair.", "`llm-db repair` shows what does")
+    options.answer = {"repaired": migration.id, "as": state}
+    print(f"{migration.id} counts as {state}")
     return DONE
 
 
@@ -237,11 +278,15 @@ def run_plan(options: argparse.Namespace, connection: psycopg.Connection) -> int
     pending = [migration for migration in known if migration.id in current.pending]
     if options.scratch and not options.locks:
         raise Problem("--scratch is for --locks.", "add --locks")
-    found = locks.examine(known, current, options.scratch or options.conninfo) if options.locks else {}
+    found = {}
+    if options.locks:
+        from llm_db import locks
+
+        found = locks.examine(known, current, options.scratch or options.conninfo)
     if options.json:
         rows = []
         for migration in pending:
-            text = migrations.read_sql(Path(migration.path))
+            text = migrations.read_sql(migration.up)
             rows.append({"id": migration.id, "transactional": migration.use_transactions, "sql": text})
             if migration.id in found:
                 rows[-1]["locks"] = [asdict(touched) for touched in found[migration.id]]
@@ -249,9 +294,11 @@ def run_plan(options: argparse.Namespace, connection: psycopg.Connection) -> int
         return DONE
     for migration in pending:
         how = "in one transaction" if migration.use_transactions else "NOT in a transaction"
+        if migration.each_of:
+            how = f"once per partition of {migration.each_of}, {how}"
         print(f"-- {migration.id} ({how})")
         if not options.locks:
-            print(f"{migrations.read_sql(Path(migration.path)).rstrip()}\n")
+            print(f"{migrations.read_sql(migration.up).rstrip()}\n")
         elif migration.id in found:
             print("\n".join(f"--   {touched}" for touched in found[migration.id]) or "--   no table that is there now")
         else:
@@ -273,6 +320,8 @@ def run_lint(options: argparse.Namespace) -> int:
 
 
 def run_migrate(options: argparse.Namespace, connection: psycopg.Connection) -> int:
+    applied: list[dict[str, object]] = []
+    options.answer = {"applied": applied, "views": None}
     known = migrations.migration_files()
     lint.refuse()
     last = migrations.find(known, options.to) if options.to else len(known) - 1
@@ -284,11 +333,7 @@ def run_migrate(options: argparse.Namespace, connection: psycopg.Connection) -> 
         migrations.refuse_history(current, allow_late)
         backend.create_ledger(known)
         pending = [migration for migration in known[: last + 1] if migration.id in current.pending]
-        for number, migration in enumerate(pending, start=1):
-            started = time.perf_counter()
-            backend.apply_one(migration)
-            took = (time.perf_counter() - started) * 1000
-            print(f"[{number}/{len(pending)}] {migration.id} {took:.0f} ms", flush=True)
+        run_each(backend, files, pending, "apply", applied)
         if not pending:
             print("Nothing to migrate." if options.to else "Every migration is applied already.")
         if all(migration.id in current.applied or migration in pending for migration in known):
@@ -299,7 +344,9 @@ def run_migrate(options: argparse.Namespace, connection: psycopg.Connection) -> 
                 return created
 
             created = backend.attempt("views and reference data", repeatable)
-            print(f"views: {len(created)} created, {len(files) - len(created)} unchanged; reference data is in")
+            unchanged = len(files) - len(created)
+            options.answer["views"] = {"created": created, "unchanged": unchanged}
+            print(f"views: {len(created)} created, {unchanged} unchanged; reference data is in")
     return DONE
 
 
@@ -314,34 +361,65 @@ def run_rollback(options: argparse.Namespace, connection: psycopg.Connection) ->
         migrations.refuse_rollback(current, going)
         return going
 
+    rolled_back: list[dict[str, object]] = []
+    options.answer = {"rolled_back": rolled_back}
     going = to_go()
     if not going:
         print(f"Nothing is applied after {options.to}.")
         return DONE
     if not options.yes:
+        options.answer = {"would_roll_back": [migration.id for migration in going]}
         print("This would roll back, with the data in it:")
         for migration in going:
             print(f"  {migration.id}")
         raise Problem("Nothing was rolled back.", "add --yes to do it")
-    files = views.view_files()
+    # An edited file that was accepted has not been looked at yet.
+    lint.refuse()
     backend = migrations.Backend(connection, conduct(options))
     with backend.lock():
         backend.create_ledger(known)
         # Read again: another runner may have been at work until we got the lock.
-        going = to_go()
-        for number, migration in enumerate(going, start=1):
-            started = time.perf_counter()
-            gone: list[str] = []
-            if migration.use_transactions:
-                rollback = partial(views.give_way, connection, files, partial(backend.rollback_one, migration))
-                gone = backend.attempt(migration.id, rollback)
-            else:
-                backend.rollback_one(migration)
-            if gone:
-                print(f"dropped {len(gone)} views: {', '.join(gone)}; the next full migrate makes them again")
-            took = (time.perf_counter() - started) * 1000
-            print(f"[{number}/{len(going)}] {migration.id} rolled back {took:.0f} ms", flush=True)
+        run_each(backend, views.view_files(), to_go(), "rollback", rolled_back)
     return DONE
+
+
+def run_each(
+    backend: migrations.Backend,
+    files: list[views.View],
+    todo: Sequence[migrations.FileMigration],
+    direction: Literal["apply", "rollback"],
+    done: list[dict[str, object]],
+) -> None:
+    """One after the other. What is done is told at once, so that it is known when the next one fails."""
+    for number, migration in enumerate(todo, start=1):
+        path, run_one, said = (
+            (migration.up, backend.apply_one, "")
+            if direction == "apply"
+            else (migration.down, backend.rollback_one, " rolled back")
+        )
+        started = time.perf_counter()
+        gone: list[str] = []
+        if migration.use_transactions:
+            gone = views.give_way(backend, files, migrations.shown(path), partial(run_one, migration))
+        else:
+            run_one(migration)
+        took = (time.perf_counter() - started) * 1000
+        if gone:
+            print(f"dropped {len(gone)} views: {', '.join(gone)}; the end of a full migrate makes them again")
+        print(f"[{number}/{len(todo)}] {migration.id}{said} {took:.0f} ms", flush=True)
+        done.append({"id": migration.id, "ms": round(took), "views_dropped": gone})
+
+
+def run_check(options: argparse.Namespace, connection: psycopg.Connection) -> int:
+    from llm_db import check
+
+    return check.run_check(options, connection)
+
+
+def run_baseline(options: argparse.Namespace, connection: psycopg.Connection) -> int:
+    from llm_db import check
+
+    return check.run_baseline(options, connection, conduct(options))
 
 
 def run_report(options: argparse.Namespace, connection: psycopg.Connection) -> int:
@@ -352,15 +430,21 @@ def run_report(options: argparse.Namespace, connection: psycopg.Connection) -> i
 
 
 def run_demo(options: argparse.Namespace, connection: psycopg.Connection) -> int:
-    from llm_db import demo, report
+    from llm_db import demo
 
     options.to = None
     run_migrate(options, connection)
     migrations.clean_session(connection)
-    demo.run(connection, logs=options.logs)
-    for name in report.DEMO_REPORTS:
-        print()
-        report.show(connection, name, rows=12)
+    result = demo.run(connection, logs=options.logs)
+    print("Rolling up for the reports ...", flush=True)
+    connection.execute("CALL llm.refresh_rollups()")
+    options.answer = {"migrate": options.answer, "created": result.created, "rows": result.counts}
+    if not options.json:
+        from llm_db import report
+
+        for name in report.DEMO_REPORTS:
+            print()
+            report.show(connection, name, rows=12)
     return DONE
 
 
@@ -376,6 +460,17 @@ def run_serve(options: argparse.Namespace) -> int:
 
 def interrupted(_signal: int, _frame: object) -> None:
     raise KeyboardInterrupt
+
+
+def answer(options: argparse.Namespace) -> int:
+    """With --json, a command prints its document itself, or leaves it in options.answer and goes on talking to people:
+    to stderr then."""
+    talks = options.json and options.command in ("migrate", "rollback", "repair", "load", "demo")
+    with redirect_stdout(sys.stderr) if talks else nullcontext():
+        exit_code = run(options)
+    if talks:
+        print(json.dumps(options.answer, indent=2, ensure_ascii=False))
+    return exit_code
 
 
 def run(options: argparse.Namespace) -> int:
@@ -395,8 +490,8 @@ def run(options: argparse.Namespace) -> int:
         "migrate": run_migrate,
         "rollback": run_rollback,
         "repair": run_repair,
-        "check": check.run_check,
-        "baseline": check.run_baseline,
+        "check": run_check,
+        "baseline": run_baseline,
         "report": run_report,
         "demo": run_demo,
     }
@@ -407,10 +502,12 @@ def run(options: argparse.Namespace) -> int:
 def main(arguments: list[str] | None = None) -> int:
     # An embedded server stops through atexit, which a bare SIGTERM would skip.
     signal.signal(signal.SIGTERM, interrupted)
-    options = argparse.Namespace(command=None, conninfo="")
+    # Known before the parser is done: what it refuses is told to programs too.
+    as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
+    options = argparse.Namespace(command=None, conninfo="", json=as_json, answer={})
     try:
         parser().parse_args(arguments, options)
-        return run(options)
+        return answer(options)
     except Problem as problem:
         return told(problem, options)
     except psycopg.Error as error:
@@ -435,7 +532,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def told(problem: Problem, options: argparse.Namespace) -> int:
     conninfo = options.conninfo or getattr(options, "dsn", None) or ""
-    print(f"error: {redact(problem.message, conninfo)}", file=sys.stderr)
-    if problem.hint:
-        print(f"hint: {redact(problem.hint, conninfo)}", file=sys.stderr)
+    error, hint = redact(problem.message, conninfo), redact(problem.hint, conninfo)
+    print(f"error: {error}", file=sys.stderr)
+    if hint:
+        print(f"hint: {hint}", file=sys.stderr)
+    if options.json:
+        failure = {"error": error, "hint": hint, "exit_code": problem.exit_code}
+        print(json.dumps(options.answer | failure, indent=2, ensure_ascii=False))
     return problem.exit_code

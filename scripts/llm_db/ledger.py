@@ -15,88 +15,18 @@ from typing import Literal
 import psycopg
 from psycopg.rows import class_row
 
-from llm_db import __version__
 from llm_db.errors import Problem
 
 STARTED, UNDOING, APPLIED = "started", "undoing", "applied"
-
-TABLE = """
-CREATE TABLE llm_db.migrations (
-    migration_id   text        NOT NULL,
-    state          text        NOT NULL,
-    up_sha256      text        NOT NULL,
-    down_sha256    text        NOT NULL,
-    applied_by     text        NOT NULL DEFAULT session_user,
-    applied_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
-    duration_ms    bigint      NULL,
-    llm_db_version text        NULL,
-    server_version text        NULL,
-    server_address text        NULL,
-
-    CONSTRAINT migrations_pkey PRIMARY KEY (migration_id),
-    CONSTRAINT migrations_state_is_known CHECK (state IN ('started', 'applied', 'undoing'))
-);
-COMMENT ON TABLE llm_db.migrations IS 'What exactly was applied; llm_db._yoyo_migration says whether';
-COMMENT ON COLUMN llm_db.migrations.migration_id IS 'NNNN.slug';
-COMMENT ON COLUMN llm_db.migrations.state IS 'applied; started or undoing = a file without a transaction began and has '
-    'not been seen to end';
-COMMENT ON COLUMN llm_db.migrations.up_sha256 IS 'SHA-256 of the file, its line ends as LF';
-COMMENT ON COLUMN llm_db.migrations.down_sha256 IS 'SHA-256 of the rollback file, its line ends as LF';
-COMMENT ON COLUMN llm_db.migrations.applied_by IS 'The role that logged in; of before this table, the operating '
-    'system''s user';
-COMMENT ON COLUMN llm_db.migrations.applied_at IS 'When it was applied or, where it is not yet, begun';
-COMMENT ON COLUMN llm_db.migrations.duration_ms IS 'How long the file took; NULL = not run by llm-db, or not ended';
-COMMENT ON COLUMN llm_db.migrations.llm_db_version IS 'Of the llm-db that applied it; NULL = before this table was';
-COMMENT ON COLUMN llm_db.migrations.server_version IS 'Of the server then; NULL = before this table was';
-COMMENT ON COLUMN llm_db.migrations.server_address IS 'Its address and port; NULL = a Unix socket, or before this '
-    'table was';
-"""
-
-# What 0.1.0 applied: its files never change, so their sums are those of the files at hand.
-ADOPT = """
-INSERT INTO llm_db.migrations (migration_id, state, up_sha256, down_sha256, applied_by, applied_at)
-SELECT
-    mark.migration_id, 'applied', %(up_sha256)s, %(down_sha256)s, coalesce(log.username, session_user),
-    mark.applied_at_utc AT TIME ZONE 'UTC'
-FROM llm_db._yoyo_migration AS mark
-LEFT JOIN llm_db._yoyo_log AS log ON log.migration_id = mark.migration_id AND log.operation = 'apply'
-WHERE mark.migration_id = %(migration_id)s
-ORDER BY log.created_at_utc DESC
-LIMIT 1
-ON CONFLICT (migration_id) DO NOTHING
-"""
-
-WRITE = """
-INSERT INTO llm_db.migrations (
-    migration_id, state, up_sha256, down_sha256, duration_ms, llm_db_version, server_version, server_address
-)
-VALUES (
-    %(migration_id)s, %(state)s, %(up_sha256)s, %(down_sha256)s, %(duration_ms)s, %(version)s,
-    pg_catalog.current_setting('server_version'),
-    pg_catalog.host(pg_catalog.inet_server_addr()) || ':' || pg_catalog.inet_server_port()
-)
-ON CONFLICT (migration_id) DO UPDATE SET
-    state = excluded.state,
-    up_sha256 = excluded.up_sha256,
-    down_sha256 = excluded.down_sha256,
-    applied_by = excluded.applied_by,
-    applied_at = excluded.applied_at,
-    duration_ms = excluded.duration_ms,
-    llm_db_version = excluded.llm_db_version,
-    server_version = excluded.server_version,
-    server_address = excluded.server_address
-"""
+TABLES = {"migrations", "views", "view_grants", "loads", "load_rejects"}
 
 NAME = r'(?:"(?:[^"]|"")+"|[^\s".;(]+)'
-COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.S)
-CREATE_INDEX = re.compile(
+COMMENTS = r"--[^\n]*|/\*.*?\*/"
+CREATE_INDEX = (
     rf"\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?(?P<index>{NAME})"
-    rf"\s+ON\s+(?P<table>(?P<schema>{NAME})\.{NAME})[\s(]",
-    re.I,
+    rf"\s+ON\s+(?P<table>(?P<schema>{NAME})\.{NAME})[\s(]"
 )
-DROP_INDEX = re.compile(
-    rf"\s*DROP\s+INDEX\s+CONCURRENTLY\s+(?:IF\s+EXISTS\s+)?(?P<name>{NAME}\.{NAME})\s*(?:RESTRICT\s*)?;?\s*", re.I
-)
+DROP_INDEX = rf"\s*DROP\s+INDEX\s+CONCURRENTLY\s+(?:IF\s+EXISTS\s+)?(?P<name>{NAME}\.{NAME})\s*(?:RESTRICT\s*)?;?\s*"
 
 
 @dataclass(frozen=True)
@@ -156,34 +86,10 @@ def read(connection: psycopg.Connection) -> tuple[list[str], dict[str, Entry]]:
         ) from None
 
 
-def adopt(connection: psycopg.Connection, migration_id: str, sums: dict[str, str]) -> None:
-    connection.execute(ADOPT, {"migration_id": migration_id} | sums)
-
-
-def write(
-    connection: psycopg.Connection, migration_id: str, state: str, sums: dict[str, str], duration_ms: int | None = None
-) -> None:
-    values = {"migration_id": migration_id, "state": state, "duration_ms": duration_ms, "version": __version__}
-    connection.execute(WRITE, values | sums)
-
-
-def update(connection: psycopg.Connection, migration_id: str, state: str, sums: dict[str, str]) -> None:
-    """Leaves alone who applied it and when."""
-    connection.execute(
-        "UPDATE llm_db.migrations SET state = %(state)s, up_sha256 = %(up_sha256)s, down_sha256 = %(down_sha256)s"
-        " WHERE migration_id = %(migration_id)s",
-        {"migration_id": migration_id, "state": state} | sums,
-    )
-
-
-def remove(connection: psycopg.Connection, migration_id: str) -> None:
-    connection.execute("DELETE FROM llm_db.migrations WHERE migration_id = %s", [migration_id])
-
-
 def left_behind(connection: psycopg.Connection, text: str) -> Left:
     """What can be known of a statement that began: for CREATE and DROP INDEX CONCURRENTLY, everything."""
-    statement = COMMENTS.sub(" ", text)
-    if found := CREATE_INDEX.match(statement):
+    statement = re.sub(COMMENTS, " ", text, flags=re.S)
+    if found := re.match(CREATE_INDEX, statement, re.I):
         name = f"{found['schema']}.{found['index']}"
         query = (
             "SELECT indisvalid AND indisready, indrelid = pg_catalog.to_regclass(%s)"
@@ -194,7 +100,7 @@ def left_behind(connection: psycopg.Connection, text: str) -> Left:
             return Left("nothing" if value_of(connection, name) is None else "unclear")
         valid, on_the_table = row
         return Left("unclear") if not on_the_table else Left("done" if valid else "invalid", name)
-    if found := DROP_INDEX.fullmatch(statement):
+    if found := re.fullmatch(DROP_INDEX, statement, re.I):
         return Left("done" if value_of(connection, found["name"]) is None else "nothing")
     return Left("unclear")
 

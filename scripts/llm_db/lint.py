@@ -5,7 +5,7 @@ comment too early and reads `1 # 2` as a comment, so it would refuse good files 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
@@ -18,7 +18,7 @@ from yoyo.migrations import parse_metadata_from_sql_comments
 
 from llm_db import sql_root
 from llm_db.errors import CHECK_FAILED, Problem
-from llm_db.migrations import migration_files, shown
+from llm_db.migrations import migration_files, parent_table, shown
 
 TOKEN = re.compile(
     r"""
@@ -36,7 +36,7 @@ TOKEN = re.compile(
 )
 BLOCK_EDGE = re.compile(r"/\*|\*/")
 HEADER = re.compile(r"--\s*(?P<name>[\w-]+)\s*([:=]?)\s*(.*?)\s*")
-HEADERS = ("depends", "transactional")
+HEADERS = ("depends", "transactional", "each-partition-of")
 TRANSACTION = {"abort", "begin", "commit", "end", "release", "rollback", "savepoint"}
 TRANSACTION_PAIRS = {("start", "transaction"), ("prepare", "transaction")}
 
@@ -146,8 +146,8 @@ def file_findings(path: Path) -> Iterator[Finding]:
             continue
         values[name] = f"{values.get(name, '')} {value}".strip()
         if name not in HEADERS or sign != ":":
-            hint = "write `-- depends: ID ...` or `-- transactional: false`"
-            yield found(offset, f"`{comment}` is not a header that yoyo knows", hint)
+            hint = "write `-- depends: ID ...`, `-- transactional: false` or `-- each-partition-of: SCHEMA.TABLE`"
+            yield found(offset, f"`{comment}` is not a header that llm-db knows", hint)
         elif is_rollback:
             yield found(offset, f"`{comment}` is ignored in a rollback", "put it into the migration's own file")
         elif script.body is not None and offset > script.body:
@@ -171,7 +171,9 @@ def file_findings(path: Path) -> Iterator[Finding]:
             return
     for offset in script.backslashes[:1]:
         yield found(offset, "a psql command (backslash)", "take it out; only the server's own SQL runs here")
-    if not is_transactional(path, text) and len(script.statements) > 1:
+    if not is_rollback and values["each-partition-of"]:
+        yield from each_findings(found, values, script.statements)
+    elif not is_transactional(path, text) and len(script.statements) > 1:
         yield found(
             script.statements[1].offset,
             "a second statement in a file without a transaction",
@@ -179,11 +181,39 @@ def file_findings(path: Path) -> Iterator[Finding]:
         )
 
 
+def each_findings(
+    found: Callable[[int, str, str], Finding], values: dict[str, str], statements: list[Statement]
+) -> Iterator[Finding]:
+    """A file that is run for each partition is the one kind whose crash is told apart partition by partition."""
+    parent = values["each-partition-of"]
+    if values["transactional"].lower() != "false":
+        yield found(0, "`-- each-partition-of:` in a transaction", "add `-- transactional: false`")
+    elif not re.fullmatch(r"[a-z_]\w*\.[a-z_]\w*", parent):
+        yield found(0, f"`-- each-partition-of: {parent}` names no table", "name one table with its schema")
+    elif [shape(statement) for statement in statements] != ["create", "attach"]:
+        what = "not the two statements that are run for each partition"
+        yield found(0, what, "write CREATE INDEX CONCURRENTLY, then ALTER INDEX ... ATTACH PARTITION")
+    else:
+        each = parent.split(".")[1] + "_each"
+        for statement in statements:
+            if not any(each in word for word in statement.words):
+                yield found(statement.offset, f"{each} is not in this statement", "write it for the partition's name")
+
+
+def shape(statement: Statement) -> str:
+    words = statement.words
+    if words[0] == "create" and "concurrently" in words[2:4]:
+        return "create"
+    return "attach" if words[:2] == ["alter", "index"] and ("attach", "partition") in pairwise(words) else "other"
+
+
 def is_transactional(path: Path, text: str) -> bool:
-    """As the migration's own file says it, for its rollback too."""
+    """As the migration's own file says it, for its rollback too; what was made for each partition goes at once."""
     up = path.with_name(path.name.replace(".rollback.sql", ".sql"))
     if up != path and up.exists():
         text = up.read_text(encoding="utf-8", errors="replace")
+        if parent_table(text):
+            return True
     return parse_metadata_from_sql_comments(text)[0].get("transactional", "").strip().lower() != "false"
 
 

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -30,63 +30,6 @@ POLL_SECONDS = 0.2
 PROGRESS_SECONDS = 2.0
 CHUNK = 1 << 20
 RULES_SHOWN = 10
-
-DESCRIPTION = """\
-Load request logs from a CSV file with a header, or from NDJSON (one JSON object per line), in UTF-8.
-
-A column named like a target is read as it; --map names the others, and --map "TARGET=''" leaves one out. Who maps a
-name (user_email) is not asked for its key (user_id), nor the other way round. The targets:
-  request_time                               required; ISO 8601. Digits past the microsecond are cut off
-  response_time, token_used                  empty = not known
-  deployment_id | server_name, model_name, environment
-                                             which must mean exactly one deployment
-  session_id, log_sequence                   without session_id sessions are made (see below)
-  user_id | user_email                       required where sessions are made
-  project_id | project_name, session_type    session_type is 'production' if not given
-  config_id | config_name                    config_name is looked up in the deployment's model
-  template_id | template_name, version       without version, if there is only one
-  request_prompt_s3_path, response_s3_path
-
-Sessions. Rows without session_id are grouped into sessions: one user, project and session_type, and less than 30
-minutes from one request to the next, within this file. A session_id that the database has is continued (and its
-start_time and end_time widened); one that it does not have is made, with status 'completed'.
-
-Twice. A row that the database has already is not loaded again: one with session_id and log_sequence by these, any
-other by its whole content. Within a file, a second row with the same session_id and log_sequence is rejected;
-identical rows without them may be two requests and are kept, and counted; --reject-duplicates rejects them.
-
-Bad rows go to FILE.rejects.csv and llm_db.load_rejects with line, column, value and the rule they broke; all other
-rows are loaded, in one transaction. Missing months are made.
-"""
-
-EXAMPLES = """\
-examples:
-  llm-db load requests.csv
-  llm-db load requests.ndjson --map request_time=ts --map user_email=user
-  llm-db load code.csv --map request_time=TIMESTAMP --map token_used=ContextTokens+GeneratedTokens \\
-      --map "server_name='code'" --map "user_email='trace@example.com'"
-
-exit codes: 0 every row is in the database, 1 some were rejected or SQL failed, 2 usage or connection
-"""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = DESCRIPTION
-    parser.epilog = EXAMPLES
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("file", metavar="FILE", type=Path, help=".csv, .ndjson or .jsonl")
-    parser.add_argument(
-        "--map",
-        action="append",
-        default=[],
-        metavar="TARGET=SOURCE",
-        help="SOURCE is a column, a sum of columns (token_used=A+B), or a constant (a number, or 'text' in quotes)",
-    )
-    parser.add_argument("--format", choices=["csv", "ndjson"], help="where the file's name does not tell")
-    parser.add_argument(
-        "--time-zone", default="UTC", metavar="ZONE", help="of times that have none, e.g. Asia/Seoul (default UTC)"
-    )
-    parser.add_argument("--reject-duplicates", action="store_true", help="reject identical rows of the file")
 
 
 @dataclass
@@ -178,25 +121,27 @@ def load(
     progress: Progress,
 ) -> int:
     started = time.perf_counter()
-    if connection.execute("SELECT pg_catalog.to_regclass('llm.session_logs') IS NULL").fetchone()[0]:
-        raise Problem("This database has no llm.session_logs.", "run `llm-db migrate` first")
+    for table in ("llm.session_logs", "llm_db.load_rejects"):
+        if connection.execute("SELECT pg_catalog.to_regclass(%s) IS NULL", [table]).fetchone()[0]:
+            raise Problem(f"This database has no {table}.", "run `llm-db migrate` first")
     digest, options = sha256(path), described(args, mapping)
+    args.answer = {"file": str(path), "already_loaded": False}
     if already_loaded(connection, path, digest, options):
+        args.answer["already_loaded"] = True
         return DONE
 
     connection.execute(load_sql.STAGING)
     counts = Counts(read=stage(connection, path, reader, records, progress))
     refuse_unseen(path, mapping, notes, counts)
+    args.answer |= asdict(counts)
     if counts.read == 0:
         print(f"{path} has a header and no rows; nothing to load.")
         return DONE
     with turn(connection):
         # Another load of this file may have been at work until we got the turn.
         if already_loaded(connection, path, digest, options):
+            args.answer["already_loaded"] = True
             return DONE
-        if connection.execute("SELECT pg_catalog.to_regclass('llm_db.load_rejects') IS NULL").fetchone()[0]:
-            with connection.transaction():
-                connection.execute(load_sql.LEDGER)
         progress.step("checking the rows")
         check(connection, args.reject_duplicates, counts)
         progress.step("comparing with what the database has")
@@ -206,6 +151,7 @@ def load(
         progress.step("writing")
         with connection.transaction():
             write(connection, path, digest, options, counts)
+    args.answer |= asdict(counts)
     report(path, mapping, notes, counts, time.perf_counter() - started)
     tell_rejects(connection, path, counts)
     return SQL_FAILED if counts.rejected else DONE
@@ -230,8 +176,6 @@ def described(args: argparse.Namespace, mapping: dict[str, Source]) -> str:
 
 def already_loaded(connection: psycopg.Connection, path: Path, digest: str, options: str) -> bool:
     """Only a load without rejects settles it: what was missing for a rejected row may be there now."""
-    if connection.execute("SELECT pg_catalog.to_regclass('llm_db.loads') IS NULL").fetchone()[0]:
-        return False
     earlier = connection.execute(
         "SELECT load_id, loaded_at, rows_read FROM llm_db.loads "
         "WHERE sha256 = %s AND mapping = %s AND rows_rejected = 0 ORDER BY load_id DESC LIMIT 1",

@@ -8,7 +8,6 @@ such a file makes, since roles belong to the server.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import psycopg
 from yoyo.migrations import MigrationList
@@ -80,7 +79,7 @@ def examine(known: MigrationList, current: migrations.State, server: str) -> dic
             if migration.use_transactions:
                 with connection.transaction(force_rollback=migration is pending[-1]):
                     before = {oid: table for oid, table in tables(connection).items() if oid in ours}
-                    migrations.run_file(connection, Path(migration.path))
+                    migrations.run_file(connection, migration.up)
                     found[migration.id] = touched(connection, before)
             else:
                 scratch.run(connection, migration)

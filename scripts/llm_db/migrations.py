@@ -7,22 +7,27 @@ server and not a splitter decides where a statement ends, and a rollback runs to
 waits long for a lock, since all who come after it would wait too: it gives up, and tries again.
 """
 
+import getpass
+import os
 import random
 import re
+import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from glob import escape
-from itertools import count
 from pathlib import Path
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import psycopg
+import sqlparse
 from psycopg import sql
+from psycopg.types.json import Jsonb
 from yoyo import internalmigrations, read_migrations
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.migrations import (
@@ -34,7 +39,7 @@ from yoyo.migrations import (
 )
 from yoyo.topologicalsort import CycleError
 
-from llm_db import ledger, sql_root
+from llm_db import __version__, ledger, ledger_sql, sql_root
 from llm_db.errors import HISTORY, LOCKED, Problem, one_line, sql_problem
 
 FILE_NAME = re.compile(r"(?P<id>(?P<number>\d{4})\.[a-z0-9_-]+?)(?P<rollback>\.rollback)?\.sql")
@@ -42,12 +47,14 @@ FILE_NAME = re.compile(r"(?P<id>(?P<number>\d{4})\.[a-z0-9_-]+?)(?P<rollback>\.r
 LOCK = 0x6C6C6D2D6462
 POLL_SECONDS = 0.2
 LONGEST_PAUSE = 10.0
+# After this long, what runs outside a transaction tells what it waits for.
+TELL_SECONDS = 2.0
+EACH_PARTITION = re.compile(r"^--\s*each-partition-of\s*:\s*(\S+)", re.MULTILINE)
 # What another session caused and will pass. Everything else would fail again.
 PASSING = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 Result = TypeVar("Result")
 
-HOLDER = """
-SELECT
+WHO = """
     'pid ' || activity.pid
     || ', application ' || coalesce(nullif(activity.application_name, ''), 'unnamed')
     || ', user ' || coalesce(activity.usename, 'hidden')
@@ -56,6 +63,9 @@ SELECT
         ELSE coalesce(pg_catalog.host(activity.client_addr), 'on the server itself')
     END
     || ', connected since ' || coalesce(pg_catalog.date_trunc('second', activity.backend_start)::text, 'hidden')
+"""
+HOLDER = f"""
+SELECT {WHO}
 FROM pg_catalog.pg_locks AS held
 JOIN pg_catalog.pg_stat_activity AS activity ON activity.pid = held.pid
 WHERE
@@ -63,28 +73,18 @@ WHERE
     AND held.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
     AND (held.classid::bigint << 32) + held.objid::bigint = %s
 """
-
-LEDGER = """
-CREATE SCHEMA IF NOT EXISTS llm_db;
-COMMENT ON SCHEMA llm_db IS 'The ledger of llm-db: which migrations and views this database has';
-
-CREATE TABLE IF NOT EXISTS llm_db.views (
-    view_name  text        NOT NULL,
-    sha256     text        NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(),
-
-    CONSTRAINT views_pkey PRIMARY KEY (view_name)
-);
-COMMENT ON TABLE llm_db.views IS 'The repeatable views as last created';
-COMMENT ON COLUMN llm_db.views.view_name IS 'schema.name';
-COMMENT ON COLUMN llm_db.views.sha256 IS 'SHA-256 of the file that created it; another sum means the file changed';
-COMMENT ON COLUMN llm_db.views.created_at IS 'When it was last created';
+BLOCKERS = f"""
+SELECT pg_catalog.string_agg({WHO}, '; ' ORDER BY activity.pid)
+FROM pg_catalog.pg_stat_activity AS activity
+WHERE activity.pid = ANY (pg_catalog.pg_blocking_pids(%s))
 """
-
-LEDGER_COMMENTS = """
-COMMENT ON TABLE llm_db._yoyo_migration IS 'yoyo: the applied migrations';
-COMMENT ON TABLE llm_db._yoyo_log IS 'yoyo: who applied or rolled back what, and when';
-COMMENT ON TABLE llm_db._yoyo_version IS 'yoyo: the version of its own tables';
+# DEFAULT last, as it is never dropped: attaching the last partition's index makes the parent's valid.
+LEAVES = """
+SELECT leaf.relname
+FROM pg_catalog.pg_partition_tree(%s) AS part
+JOIN pg_catalog.pg_class AS leaf ON leaf.oid = part.relid
+WHERE part.isleaf
+ORDER BY coalesce(pg_catalog.pg_get_expr(leaf.relpartbound, leaf.oid) = 'DEFAULT', false), leaf.relname
 """
 
 
@@ -109,18 +109,26 @@ class FileMigration(Migration):
     def load(self) -> None:
         if self.loaded:
             return
-        up, down = Path(self.path), rollback_path(Path(self.path))
-        directives, _, _ = parse_metadata_from_sql_comments(read_sql(up))
+        text = read_sql(self.up)
+        directives, _, _ = parse_metadata_from_sql_comments(text)
+        self.each_of = parent_table(text)
         self.use_transactions = directives.get("transactional", "true").strip().lower() != "false"
         self.needs = directives.get("depends", "").split()
         collector = StepCollector(self)
-        collector.add_step(partial(run_file, path=up), partial(run_file, path=down))
+        collector.add_step(partial(run_file, path=self.up), partial(run_file, path=self.down))
         self.steps = collector.create_steps(self.use_transactions)
 
     @property
+    def up(self) -> Path:
+        return Path(self.path)
+
+    @property
+    def down(self) -> Path:
+        return rollback_path(self.up)
+
+    @property
     def sums(self) -> dict[str, str]:
-        up = Path(self.path)
-        return {"up_sha256": ledger.sha256(up), "down_sha256": ledger.sha256(rollback_path(up))}
+        return {"up_sha256": ledger.sha256(self.up), "down_sha256": ledger.sha256(self.down)}
 
 
 class Backend(PostgresqlPsycopgBackend):
@@ -140,6 +148,9 @@ class Backend(PostgresqlPsycopgBackend):
 
     def list_tables(self, **kwargs) -> list[str]:
         return ledger.tables(self._given)
+
+    def ensure_internal_schema_updated(self) -> None:
+        """create_ledger() has; yoyo would ask again for every migration."""
 
     @contextmanager
     def lock(self, timeout: float = 0) -> Iterator[None]:
@@ -193,94 +204,117 @@ class Backend(PostgresqlPsycopgBackend):
 
     def create_ledger(self, known: Sequence[FileMigration] = ()) -> None:
         # By looking, not by IF NOT EXISTS alone: a role that may not create schemas can still run what is there.
-        if "migrations" not in ledger.tables(self._given):
-            self.attempt("the ledger", lambda: self._create_ledger(known))
+        present = ledger.tables(self._given)
+        if ledger.TABLES.difference(present):
+            self.attempt("the ledger", lambda: self._create_ledger(known, is_new=not present))
 
-    def _create_ledger(self, known: Sequence[FileMigration]) -> None:
-        self._given.execute(LEDGER)
+    def _create_ledger(self, known: Sequence[FileMigration], is_new: bool) -> None:
+        if is_new:
+            self._given.execute(ledger_sql.SCHEMA)
         internalmigrations.upgrade(self)
-        self._given.execute(LEDGER_COMMENTS)
-        self._given.execute(ledger.TABLE)
-        for migration in known:
-            ledger.adopt(self._given, migration.id, migration.sums)
+        self._given.execute(ledger_sql.TABLES)
+        self._adopt(known)
+
+    def _adopt(self, known: Sequence[FileMigration]) -> None:
+        """0.1.0 may have applied them, on a database that has this ledger by now."""
+        files = [{"migration_id": migration.id} | migration.sums for migration in known]
+        self._given.execute(ledger_sql.ADOPT, [Jsonb(files)])
 
     def apply_one(self, migration: FileMigration, force: bool = False, mark: bool = True) -> None:
-        migration.load()
-        if migration.use_transactions:
-            self.attempt(shown(Path(migration.path)), lambda: self._apply(migration))
-        else:
-            self._apply_alone(migration)
-
-    def _apply(self, migration: FileMigration) -> None:
+        """Within an attempt of the caller's, or else the file is one without a transaction."""
+        if not migration.use_transactions:
+            return self._apply_alone(migration)
         started = time.perf_counter()
         migration.process_steps(self, "apply")
-        self._applied(migration, started)
+        return self.mark_one(migration, "apply", started)
 
-    def _applied(self, migration: FileMigration, started: float) -> None:
-        self.mark_one(migration, log=False, duration_ms=round((time.perf_counter() - started) * 1000))
-        self.log_migration(migration, "apply")
+    def mark_one(self, migration: FileMigration, operation: str = "mark", started: float | None = None) -> None:
+        took = None if started is None else round((time.perf_counter() - started) * 1000)
+        self._write(ledger_sql.MARK, migration, state=ledger.APPLIED, duration_ms=took, **log_data(operation))
 
-    def mark_one(self, migration: FileMigration, log: bool = True, duration_ms: int | None = None) -> None:
-        super().mark_one(migration, log)
-        ledger.write(self._given, migration.id, ledger.APPLIED, migration.sums, duration_ms)
+    def accept_one(self, migration: FileMigration) -> None:
+        self._write(ledger_sql.ACCEPT, migration, state=ledger.APPLIED, **log_data("mark"))
 
     def rollback_one(self, migration: FileMigration, force: bool = False) -> None:
-        migration.load()
-        if migration.use_transactions:
-            self.attempt(shown(rollback_path(Path(migration.path))), lambda: self._rollback(migration))
-        else:
-            self._rollback_alone(migration)
-
-    def _rollback(self, migration: FileMigration) -> None:
+        if migration.each_of:
+            return self.attempt(shown(migration.down), lambda: self._rollback_each(migration))
+        if not migration.use_transactions:
+            return self._rollback_alone(migration)
         migration.process_steps(self, "rollback")
-        self._rolled_back(migration)
+        return self.unmark_one(migration, "rollback")
 
-    def _rolled_back(self, migration: FileMigration) -> None:
-        self.unmark_one(migration, log=False)
-        self.log_migration(migration, "rollback")
+    def unmark_one(self, migration: FileMigration, operation: str = "unmark") -> None:
+        self._write(ledger_sql.UNMARK, migration, **log_data(operation))
 
-    def unmark_one(self, migration: FileMigration, log: bool = True) -> None:
-        super().unmark_one(migration, log)
-        ledger.remove(self._given, migration.id)
+    def _write(self, statement: str, migration: FileMigration, **values: object) -> None:
+        known = {"migration_id": migration.id, "hash": migration.hash, "version": __version__}
+        self._given.execute(statement, known | migration.sums | values)
 
     def _apply_alone(self, migration: FileMigration) -> None:
         before = ledger.read(self._given)[1].get(migration.id)
-        left = ledger.Left("nothing")
-        if before and before.state == ledger.STARTED:
-            left = self._found(migration, Path(migration.path))
-        else:
-            ledger.write(self._given, migration.id, ledger.STARTED, migration.sums)
+        begun = before is not None and before.state == ledger.STARTED
+        if not begun:
+            self._write(ledger_sql.WRITE, migration, state=ledger.STARTED, duration_ms=None)
         started = time.perf_counter()
-        if left.outcome == "invalid":
-            print(f"{migration.id} was left half-done: dropping the INVALID index {left.index}", file=sys.stderr)
-            self._alone(migration.id, lambda: self._given.execute(f"DROP INDEX CONCURRENTLY {left.index}"))
-        if left.outcome == "done":
-            print(f"{migration.id} was left half-done, and is complete: marking it", file=sys.stderr)
+        if migration.each_of:
+            self._apply_each(migration, begun, forget=before is None)
         else:
-            self._run_alone(migration, "apply", forget=before is None)
-            if ledger.left_behind(self._given, read_sql(Path(migration.path))).outcome == "invalid":
-                # IF NOT EXISTS is content with an index that somebody else has left half-built.
-                ledger.remove(self._given, migration.id)
-                raise Problem(
-                    f"{shown(Path(migration.path))} found an INVALID index of its name.",
-                    "drop it with DROP INDEX CONCURRENTLY, unless somebody is building it now, and run this again",
-                    HISTORY,
-                )
-        self.attempt(migration.id, lambda: self._applied(migration, started))
+            text = read_sql(migration.up)
+            left = self._found(migration, text) if begun else ledger.Left("nothing")
+            if left.outcome == "done":
+                print(f"{migration.id} was left half-done, and is complete: marking it", file=sys.stderr)
+            else:
+                self._build(migration, migration.id, text, left, forget=before is None)
+        self.attempt(migration.id, lambda: self.mark_one(migration, "apply", started))
+
+    def _build(self, migration: FileMigration, name: str, text: str, left: ledger.Left, forget: bool) -> None:
+        if left.outcome == "invalid":
+            print(f"{name} was left half-done: dropping the INVALID index {left.index}", file=sys.stderr)
+            self._alone(name, lambda: self._given.execute(f"DROP INDEX CONCURRENTLY {left.index}"))
+        self._run_alone(migration, name, migration.up, text, forget)
+        if ledger.left_behind(self._given, text).outcome == "invalid":
+            # IF NOT EXISTS is content with an index that somebody else has left half-built.
+            self._write(ledger_sql.REMOVE, migration)
+            raise Problem(
+                f"{shown(migration.up)} found an INVALID index of its name.",
+                "drop it with DROP INDEX CONCURRENTLY, unless somebody is building it now, and run this again",
+                HISTORY,
+            )
+
+    def _apply_each(self, migration: FileMigration, begun: bool, forget: bool) -> None:
+        """Each partition's index is built and attached before the next one's, so what is finished is not done again. A
+        partition that was made since the parent's index has its own, one that was dropped meanwhile needs none."""
+        with in_words(migration.id):
+            partitions = per_partition(self._given, migration)
+        for number, (partition, build, attach) in enumerate(partitions, start=1):
+            name = f"{migration.id}: {partition}, {number} of {len(partitions)}"
+            try:
+                if ledger.left_behind(self._given, build).outcome != "done":
+                    left = self._found(migration, build) if begun else ledger.Left("nothing")
+                    self._build(migration, name, build, left, forget)
+                self.attempt(name, partial(run_file, self._given, migration.up, attach))
+            except Problem:
+                if self._given.closed or partition in leaves(self._given, migration):
+                    raise
+                print(f"{name}: dropped meanwhile", file=sys.stderr)
+
+    def _rollback_each(self, migration: FileMigration) -> None:
+        """An attached index cannot be detached, nor dropped by itself: all go with the parent's, in one transaction."""
+        run_file(self._given, migration.down)
+        self.unmark_one(migration, "rollback")
 
     def _rollback_alone(self, migration: FileMigration) -> None:
-        down = rollback_path(Path(migration.path))
-        # 0.1.0 may have applied it on a database that has this ledger.
-        ledger.adopt(self._given, migration.id, migration.sums)
+        self._adopt([migration])
         before = ledger.read(self._given)[1][migration.id]
+        down = read_sql(migration.down)
         left = ledger.Left("nothing") if before.state == ledger.APPLIED else self._found(migration, down)
-        ledger.update(self._given, migration.id, ledger.UNDOING, migration.sums)
+        self._write(ledger_sql.UPDATE, migration, state=ledger.UNDOING)
         if left.outcome != "done":
-            self._run_alone(migration, "rollback", forget=False)
-        self.attempt(migration.id, lambda: self._rolled_back(migration))
+            self._run_alone(migration, migration.id, migration.down, down, forget=False)
+        self.attempt(migration.id, lambda: self.unmark_one(migration, "rollback"))
 
-    def _found(self, migration: FileMigration, path: Path) -> ledger.Left:
-        left = ledger.left_behind(self._given, read_sql(path))
+    def _found(self, migration: FileMigration, text: str) -> ledger.Left:
+        left = ledger.left_behind(self._given, text)
         if left.outcome == "unclear":
             raise Problem(
                 f"{migration.id} began and was not seen to end, and what it left cannot be told from its statement.",
@@ -290,13 +324,13 @@ class Backend(PostgresqlPsycopgBackend):
             )
         return left
 
-    def _run_alone(self, migration: FileMigration, direction: str, forget: bool) -> None:
+    def _run_alone(self, migration: FileMigration, name: str, path: Path, text: str, forget: bool) -> None:
         try:
-            self._alone(migration.id, lambda: migration.process_steps(self, direction))
+            self._alone(name, lambda: run_file(self._given, path, text))
         except Problem as problem:
             if forget and isinstance(problem.__cause__, psycopg.errors.DuplicateTable):
                 # It has done nothing, and what has its name is not its work.
-                ledger.remove(self._given, migration.id)
+                self._write(ledger_sql.REMOVE, migration)
                 raise
             raise Problem(
                 problem.message,
@@ -309,14 +343,16 @@ class Backend(PostgresqlPsycopgBackend):
         """Without a lock_timeout: CONCURRENTLY holds up nobody while it waits, and would have to begin all over."""
         clean_session(self._given)
         self._given.execute("SET lock_timeout = 0")
-        with in_words(name):
+        with in_words(name), told_when_long(self._given, name):
             work()
 
     def attempt(self, name: object, work: Callable[[], Result]) -> Result:
         """Work in a transaction, again while others are in its way; or as part of the transaction that is open."""
         if self._in_transaction:
             return work()
-        for turn in count(1):
+        turn = 0
+        while True:
+            turn += 1
             try:
                 with in_words(name), self.unit():
                     return work()
@@ -336,7 +372,6 @@ class Backend(PostgresqlPsycopgBackend):
                 again = f"trying again in {pause:.1f} s ({turn}/{self._conduct.retries})"
                 print(f"{problem.message}; {again}", file=sys.stderr)
                 time.sleep(pause)
-        raise AssertionError("count() ended")
 
     @contextmanager
     def unit(self) -> Iterator[None]:
@@ -347,6 +382,33 @@ class Backend(PostgresqlPsycopgBackend):
             clean_session(self._given)
             with self.transaction():
                 yield
+
+
+@contextmanager
+def told_when_long(connection: psycopg.Connection, name: str) -> Iterator[None]:
+    """That it is still at work or whom it waits for, to stderr; asked by a second session, as this one is busy."""
+    ended = threading.Event()
+    info = connection.info
+
+    def tell() -> None:
+        said = ""
+        if ended.wait(TELL_SECONDS):
+            return
+        # It only tells: where no more sessions are to be had, the work goes on without.
+        with suppress(psycopg.Error), psycopg.connect(info.dsn, password=info.password, autocommit=True) as other:
+            while not ended.is_set():
+                blockers = other.execute(BLOCKERS, [info.backend_pid]).fetchone()[0]
+                say = f"{name}: waits for the end of {blockers}" if blockers else f"{name}: at work"
+                if say != said:
+                    print(say, file=sys.stderr)
+                said = say
+                ended.wait(TELL_SECONDS)
+
+    threading.Thread(target=tell, daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 @contextmanager
@@ -377,9 +439,16 @@ class State:
     half_done: list[str]
     ledger: dict[str, ledger.Entry]
 
-    @property
-    def lies(self) -> bool:
-        return bool(self.unknown or self.edited or self.late or self.half_done)
+
+def log_data(operation: str) -> dict[str, str]:
+    """Who does what from where. The host by its own name: yoyo asks DNS for a longer one, each time, for seconds where
+    none answers."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        # In a container a user may be a number only.
+        user = str(os.getuid())
+    return {"operation": operation, "username": user, "hostname": socket.gethostname()}
 
 
 def rollback_path(path: Path) -> Path:
@@ -406,9 +475,31 @@ def clean_session(connection: psycopg.Connection) -> None:
     )
 
 
-def run_file(connection: psycopg.Connection, path: Path) -> None:
-    """Sends a file as it is. Inside a transaction it must not end that transaction."""
-    text = read_sql(path)
+def parent_table(text: str) -> str | None:
+    """Whose partitions a file is run for, one after the other."""
+    found = EACH_PARTITION.search(text)
+    return found[1] if found else None
+
+
+def leaves(connection: psycopg.Connection, migration: FileMigration) -> list[str]:
+    return [name for (name,) in connection.execute(LEAVES, [migration.each_of])]
+
+
+def per_partition(connection: psycopg.Connection, migration: FileMigration) -> list[tuple[str, str, str]]:
+    """Each partition with its two statements: CREATE INDEX CONCURRENTLY and ALTER INDEX ... ATTACH PARTITION. In the
+    file, the parent's name and `_each` stands for the partition, also as part of a longer name."""
+    text = read_sql(migration.up)
+    each = re.compile(rf"(\w*){migration.each_of.split('.')[1]}_each(\w*)")
+
+    def statements(partition: str) -> list[str]:
+        return sqlparse.split(each.sub(lambda name: sql.Identifier(name[1] + partition + name[2]).as_string(), text))
+
+    return [(partition, *statements(partition)) for partition in leaves(connection, migration)]
+
+
+def run_file(connection: psycopg.Connection, path: Path, part: str | None = None) -> None:
+    """Sends a file as it is, or a part of it. Inside a transaction it must not end that transaction."""
+    text = read_sql(path) if part is None else part
     before = connection.info.transaction_status
     try:
         connection.execute(text)
@@ -452,7 +543,7 @@ def in_order(found: list[FileMigration]) -> MigrationList:
         migration.load()
         if missing := [name for name in migration.needs if name not in by_id]:
             raise Problem(
-                f"{shown(Path(migration.path))} depends on {missing[0]}, which is not there.", "correct its first lines"
+                f"{shown(migration.up)} depends on {missing[0]}, which is not there.", "correct its first lines"
             )
         migration._depends = {by_id[name] for name in migration.needs}
     try:

@@ -1,102 +1,94 @@
-"""The reporting views in a terminal, or as CSV and JSON for files."""
+"""The reporting views in a terminal, as CSV and JSON for files, or as a page with charts."""
 
 import argparse
 import csv
-import difflib
 import json
 import sys
+from contextlib import closing
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 import psycopg
-from psycopg import sql
 from psycopg.rows import dict_row
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
+from llm_db import report_query
 from llm_db.errors import DONE, Problem
+from llm_db.report_query import Question, select
 
 DEMO_REPORTS = ("department_overview", "template_usage", "daily_latency_by_deployment")
+# Where a day of the views begins: times are read and written as its clocks show them.
 SHOWN_ROWS = 40
 BAR_WIDTH = 20
-# A bar is drawn for the first of these columns that a view has.
-BAR_COLUMNS = ("share", "percent", "requests", "usage_count", "tokens", "sessions")
 
 # How complete the other columns are, and how to write to people: shown where there is room left.
 DETAILS = ("answered_requests", "requests_without_tokens", "manager_email", "user_email", "created_at")
 
-# Type oids of PostgreSQL.
-NUMBERS = {20, 21, 23, 700, 701, 1700}
-TIMES = {1082, 1114, 1184}
-
-VIEWS = """
-SELECT view.relname, coalesce(pg_catalog.obj_description(view.oid, 'pg_class'), '')
-FROM pg_catalog.pg_class AS view
-WHERE view.relnamespace = pg_catalog.to_regnamespace('reporting') AND view.relkind IN ('v', 'm')
-ORDER BY view.relname
-"""
-
 
 def run(options: argparse.Namespace, connection: psycopg.Connection) -> int:
-    known = listing(connection)
-    if not options.name:
-        if options.json:
-            json.dump([{"name": name, "comment": comment} for name, comment in known.items()], sys.stdout, **JSON)
-            print()
-        elif options.csv:
-            csv.writer(sys.stdout, lineterminator="\n").writerows([("name", "comment"), *known.items()])
+    connection.read_only = True
+    with connection.transaction():
+        # Where nothing is migrated yet, there is no report either, and that is said below.
+        if connection.execute("SELECT to_regproc('reporting.time_zone') IS NOT NULL").fetchone()[0]:
+            connection.execute("SELECT set_config('TimeZone', reporting.time_zone(), true)")
+        if options.name:
+            one(options, connection)
         else:
-            table = Table("report", "what it tells", title="llm-db report NAME prints one of these", show_lines=False)
-            for name, comment in known.items():
-                table.add_row(name, comment)
-            console().print(table)
-        return DONE
-    name = options.name.removeprefix("reporting.")
-    if name not in known:
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-        raise Problem(
-            f"There is no report {options.name}.",
-            f"did you mean {close[0]}? " if close else "`llm-db report` lists them",
-        )
-    if options.csv:
-        cursor = connection.cursor()
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(column.name for column in columns_of(connection, name))
-        # Row by row: a view may have more rows than fit into memory.
-        writer.writerows(cursor.stream(select(name)))
-    elif options.json:
-        json.dump(connection.cursor(row_factory=dict_row).execute(select(name)).fetchall(), sys.stdout, **JSON)
-        print()
-    else:
-        show(connection, name)
+            catalogue(options, connection)
     return DONE
 
 
-def listing(connection: psycopg.Connection) -> dict[str, str]:
-    known = dict(connection.execute(VIEWS).fetchall())
-    if not known:
-        raise Problem("This database has no reports yet.", "run `llm-db migrate` first")
-    return known
+def catalogue(options: argparse.Namespace, connection: psycopg.Connection) -> None:
+    if options.html or options.since or options.until or options.where or options.top:
+        raise Problem("Which report?", "give its name; `llm-db report` lists them")
+    known = report_query.listing(connection)
+    if options.json:
+        json.dump([{"name": name, "comment": comment} for name, comment in known.items()], sys.stdout, **JSON)
+        print()
+    elif options.csv:
+        csv.writer(sys.stdout, lineterminator="\n").writerows([("name", "comment"), *known.items()])
+    else:
+        table = Table("report", "what it tells", title="llm-db report NAME prints one of these", show_lines=False)
+        for name, comment in known.items():
+            table.add_row(name, comment)
+        console().print(table)
 
 
-def select(name: str) -> sql.Composed:
-    return sql.SQL("SELECT * FROM reporting.{}").format(sql.Identifier(name))
+def one(options: argparse.Namespace, connection: psycopg.Connection) -> None:
+    asked = report_query.question(options, connection)
+    if options.csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(column.name for column in asked.view.columns)
+        # Row by row, and unsorted: a view may have more rows than fit into memory.
+        with closing(connection.cursor().stream(select(asked, ordered=False))) as rows:
+            writer.writerows(rows)
+    elif options.json:
+        json.dump(
+            connection.cursor(row_factory=dict_row).execute(select(asked, ordered=False)).fetchall(), sys.stdout, **JSON
+        )
+        print()
+    elif options.html:
+        # Here, since its library for charts is an extra.
+        from llm_db import report_html
 
-
-def columns_of(connection: psycopg.Connection, name: str) -> list[psycopg.Column]:
-    return connection.execute(select(name) + sql.SQL(" LIMIT 0")).description or []
+        report_html.write(connection, asked, options.html)
+    else:
+        print_table(connection, asked, asked.top or SHOWN_ROWS)
 
 
 def show(connection: psycopg.Connection, name: str, rows: int = SHOWN_ROWS) -> None:
-    """Prints the newest rows, or the largest, with the columns that a person reads and the terminal has room for."""
-    columns = columns_of(connection, name)
+    print_table(connection, Question(report_query.view(connection, name)), rows)
+
+
+def print_table(connection: psycopg.Connection, asked: Question, rows: int) -> None:
+    """With the columns that a person reads and the terminal has room for."""
+    columns = asked.view.columns
     names = [column.name for column in columns]
-    bar = next((word for word in BAR_COLUMNS if word in names), None)
-    order = columns[0].name if columns[0].type_code in TIMES else bar
-    by = sql.SQL(" ORDER BY {} DESC NULLS LAST").format(sql.Identifier(order)) if order else sql.SQL("")
+    bar = asked.view.main.name if asked.view.main else None
     # One more than is shown tells whether there are more.
-    found = connection.execute(select(name) + by + sql.SQL(" LIMIT {}").format(rows + 1)).fetchall()
+    found = connection.execute(select(asked, rows + 1)).fetchall()
     shown = found[:rows]
 
     screen = console()
@@ -106,10 +98,10 @@ def show(connection: psycopg.Connection, name: str, rows: int = SHOWN_ROWS) -> N
         top = max(values, default=0)
         bars = ["█" * max(round(BAR_WIDTH * float(value / top)), 1) if value else "" for value in values]
     kept = fitting(names, cells, bar, screen.width)
-    table = Table(title=name, caption=listing(connection)[name], caption_justify="left")
+    table = Table(title=asked.view.name, caption=asked.view.comment, caption_justify="left")
     for column in columns:
         if column.name in kept:
-            table.add_column(column.name, justify="right" if column.type_code in NUMBERS else "left", overflow="fold")
+            table.add_column(column.name, justify="right" if column.is_number else "left", overflow="fold")
             if column.name == bar:
                 table.add_column("", no_wrap=True)
     for at in range(len(shown)):
@@ -178,4 +170,5 @@ JSON = {"ensure_ascii": False, "indent": 2, "default": for_json}
 
 def console() -> Console:
     # A pipe has no width of its own; wide enough that no value is folded away.
-    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    # Names are data: [red] in one of them is no markup.
+    return Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False)

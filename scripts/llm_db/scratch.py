@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 
 import psycopg
 from psycopg import sql
@@ -37,5 +36,10 @@ def database_on(server: str) -> Iterator[psycopg.Connection]:
 
 def run(connection: psycopg.Connection, migration: migrations.FileMigration) -> None:
     migration.load()
+    if migration.each_of:
+        for _, *statements in migrations.per_partition(connection, migration):
+            for statement in statements:
+                migrations.run_file(connection, migration.up, statement)
+        return
     with connection.transaction() if migration.use_transactions else nullcontext():
-        migrations.run_file(connection, Path(migration.path))
+        migrations.run_file(connection, migration.up)

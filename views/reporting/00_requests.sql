@@ -1,16 +1,16 @@
--- One row per log, with everything that is known about it. The other views select from here, so the joins and the time
--- zone are written once.
+-- One row per log, with everything that is known about it.
 --
 -- Every join is a LEFT JOIN to a key, also where the foreign key is NOT NULL: it can neither lose nor multiply a log,
--- and the planner leaves out a table whose columns a query does not ask for, which it never does for an INNER JOIN.
+-- and the planner leaves out a table whose columns a query does not ask for, which it never does for an INNER JOIN. For
+-- the same reason the department at the time is looked up in the select list: unused, it costs nothing.
 CREATE OR REPLACE VIEW reporting.requests AS
 SELECT
     l.session_id,
     l.log_sequence,
     l.request_time,
     l.response_time,
-    t.seoul_time::date AS request_day,
-    date_trunc('hour', t.seoul_time) AS request_hour,
+    t.local_time::date AS request_day,
+    date_trunc('hour', t.local_time) AS request_hour,
     (extract(EPOCH FROM l.latency) * 1000)::double precision AS latency_ms,
     l.token_used,
     s.session_type,
@@ -25,8 +25,21 @@ SELECT
     u.role AS user_role,
     ur.label_ko AS user_role_ko,
     ur.label_en AS user_role_en,
-    u.department_id,
-    d.department_name,
+    (
+        SELECT h.department_id
+        FROM llm.user_departments AS h
+        WHERE h.user_id = s.user_id AND h.since <= l.request_time
+        ORDER BY h.since DESC
+        LIMIT 1
+    ) AS department_id,
+    (
+        SELECT hd.department_name
+        FROM llm.user_departments AS h
+        INNER JOIN llm.departments AS hd ON h.department_id = hd.department_id
+        WHERE h.user_id = s.user_id AND h.since <= l.request_time
+        ORDER BY h.since DESC
+        LIMIT 1
+    ) AS department_name,
     s.project_id,
     p.project_name,
     p.department_id AS project_department_id,
@@ -52,10 +65,13 @@ SELECT
     pt.version AS template_version,
     pt.task_category,
     tc.label_ko AS task_category_ko,
-    tc.label_en AS task_category_en
+    tc.label_en AS task_category_en,
+    u.department_id AS current_department_id,
+    d.department_name AS current_department_name
 FROM llm.session_logs AS l
--- The one place that says where a day begins.
-CROSS JOIN LATERAL (SELECT l.request_time AT TIME ZONE 'Asia/Seoul' AS seoul_time) AS t
+CROSS JOIN LATERAL (
+    SELECT l.request_time AT TIME ZONE (SELECT z.time_zone FROM llm.rollup_state AS z) AS local_time
+) AS t
 LEFT JOIN llm.sessions AS s ON l.session_id = s.session_id
 LEFT JOIN llm.session_types AS st ON s.session_type = st.code
 LEFT JOIN llm.session_statuses AS ss ON s.status = ss.code
@@ -73,15 +89,16 @@ LEFT JOIN llm.model_configs AS c ON l.config_id = c.config_id
 LEFT JOIN llm.prompt_templates_base AS pt ON l.template_id = pt.template_id
 LEFT JOIN llm.task_categories AS tc ON pt.task_category = tc.code;
 COMMENT ON VIEW reporting.requests IS '세션 로그: every stored request with its session, user, department, project, '
-    'deployment, model, preset and template; one row per request. Days and hours are those of Asia/Seoul';
+    'deployment, model, preset and template; one row per request. Days and hours are those of the reporting time zone';
 COMMENT ON COLUMN reporting.requests.session_id IS '세션 고유 식별자: the session; with log_sequence the key of a row';
 COMMENT ON COLUMN reporting.requests.log_sequence IS '세션 내 로그 순번: 1, 2, 3... within the session';
 COMMENT ON COLUMN reporting.requests.request_time IS '요청 시간: when the request was made';
 COMMENT ON COLUMN reporting.requests.response_time IS '응답 시간: when the answer was complete; NULL = running or not '
     'known';
-COMMENT ON COLUMN reporting.requests.request_day IS '요청 일자: the day of request_time in Asia/Seoul';
+COMMENT ON COLUMN reporting.requests.request_day IS '요청 일자: the day of request_time in the reporting '
+    'time zone';
 COMMENT ON COLUMN reporting.requests.request_hour IS '요청 시간대: the start of the hour of request_time, as clocks in '
-    'Asia/Seoul show it';
+    'the reporting time zone show it';
 COMMENT ON COLUMN reporting.requests.latency_ms IS '처리 시간: from request to answer, in milliseconds; NULL = no answer '
     'known';
 COMMENT ON COLUMN reporting.requests.token_used IS '사용 토큰 수: input plus output, in tokens; NULL = not known';
@@ -97,8 +114,9 @@ COMMENT ON COLUMN reporting.requests.user_email IS '이메일: address of the us
 COMMENT ON COLUMN reporting.requests.user_role IS '사용자 역할: code of the user''s role now';
 COMMENT ON COLUMN reporting.requests.user_role_ko IS '사용자 역할: Korean label';
 COMMENT ON COLUMN reporting.requests.user_role_en IS '사용자 역할: English label';
-COMMENT ON COLUMN reporting.requests.department_id IS '부서 고유 식별자: the department the user works for now';
-COMMENT ON COLUMN reporting.requests.department_name IS '부서명: name of the user''s department';
+COMMENT ON COLUMN reporting.requests.department_id IS '부서 고유 식별자: the department the user worked for at '
+    'request_time';
+COMMENT ON COLUMN reporting.requests.department_name IS '부서명: name of that department';
 COMMENT ON COLUMN reporting.requests.project_id IS '프로젝트 고유 식별자: the session''s project; NULL = none';
 COMMENT ON COLUMN reporting.requests.project_name IS '프로젝트명: name of the project; not unique; NULL = no project';
 COMMENT ON COLUMN reporting.requests.project_department_id IS '프로젝트의 부서: the department the project belongs to, which '
@@ -127,5 +145,7 @@ COMMENT ON COLUMN reporting.requests.template_version IS '버전: version of the
 COMMENT ON COLUMN reporting.requests.task_category IS '작업 카테고리: code of the template''s task; NULL = no template';
 COMMENT ON COLUMN reporting.requests.task_category_ko IS '작업 카테고리: Korean label; NULL = no template';
 COMMENT ON COLUMN reporting.requests.task_category_en IS '작업 카테고리: English label; NULL = no template';
+COMMENT ON COLUMN reporting.requests.current_department_id IS '현재 부서: the department the user works for now';
+COMMENT ON COLUMN reporting.requests.current_department_name IS '현재 부서명: its name';
 
 GRANT SELECT ON reporting.requests TO llm_analyst;

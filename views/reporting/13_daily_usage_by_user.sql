@@ -1,20 +1,29 @@
 CREATE OR REPLACE VIEW reporting.daily_usage_by_user AS
 SELECT
-    r.request_day,
-    r.user_id,
-    r.user_name,
-    r.user_email,
-    r.department_id,
-    r.department_name,
-    count(*) AS requests,
-    count(r.response_time) AS answered_requests,
-    count(*) FILTER (WHERE r.token_used IS NULL) AS requests_without_tokens,
-    coalesce(sum(r.token_used), 0)::bigint AS tokens
-FROM reporting.requests AS r
-GROUP BY r.request_day, r.user_id, r.user_name, r.user_email, r.department_id, r.department_name;
+    p.first_day AS request_day,
+    p.key AS user_id,
+    u.user_name,
+    u.user_email,
+    u.department_id,
+    d.department_name,
+    p.requests,
+    p.answered_requests,
+    p.requests_without_tokens,
+    p.tokens,
+    p.request_share,
+    p.token_share,
+    p.requests_before,
+    p.tokens_before,
+    p.requests_change,
+    p.tokens_change,
+    u.is_active
+FROM llm.usage_periods AS p
+LEFT JOIN llm.users AS u ON p.key = u.user_id
+LEFT JOIN llm.departments AS d ON u.department_id = d.department_id
+WHERE p.grain = 'day' AND p.dimension = 'user';
 COMMENT ON VIEW reporting.daily_usage_by_user IS '사용자별 일별 사용량: requests and tokens, one row per user and day '
-    '(Asia/Seoul) with requests';
-COMMENT ON COLUMN reporting.daily_usage_by_user.request_day IS '일자: the day in Asia/Seoul';
+    '(reporting time zone) with requests. Today is compared with the whole of yesterday';
+COMMENT ON COLUMN reporting.daily_usage_by_user.request_day IS '일자: the day in the reporting time zone';
 COMMENT ON COLUMN reporting.daily_usage_by_user.user_id IS '사용자 고유 식별자: the user';
 COMMENT ON COLUMN reporting.daily_usage_by_user.user_name IS '사용자 실명: name of the user; not unique';
 COMMENT ON COLUMN reporting.daily_usage_by_user.user_email IS '이메일: address of the user; unique';
@@ -26,5 +35,17 @@ COMMENT ON COLUMN reporting.daily_usage_by_user.requests_without_tokens IS '토�
     'not known; tokens leaves them out';
 COMMENT ON COLUMN reporting.daily_usage_by_user.tokens IS '사용 토큰 수: sum of the known token_used, in tokens; 0 when '
     'none is known';
+COMMENT ON COLUMN reporting.daily_usage_by_user.request_share IS '요청 비율: share of the day''s requests on the whole '
+    'platform, 0 to 1';
+COMMENT ON COLUMN reporting.daily_usage_by_user.token_share IS '토큰 비율: share of the day''s known tokens on the whole '
+    'platform, 0 to 1; NULL = none is known';
+COMMENT ON COLUMN reporting.daily_usage_by_user.requests_before IS '이전 기간 요청 수: requests of the day before; 0 = none';
+COMMENT ON COLUMN reporting.daily_usage_by_user.tokens_before IS '이전 기간 토큰 수: tokens of the day before, in tokens; 0 = '
+    'none';
+COMMENT ON COLUMN reporting.daily_usage_by_user.requests_change IS '요청 증감률: of requests against the day before, 0.25 = '
+    '25 % more; NULL = none before';
+COMMENT ON COLUMN reporting.daily_usage_by_user.tokens_change IS '토큰 증감률: of tokens against the day before, 0.25 = 25 '
+    '% more; NULL = none before';
+COMMENT ON COLUMN reporting.daily_usage_by_user.is_active IS '활성화 여부: whether the user may use the platform now';
 
 GRANT SELECT ON reporting.daily_usage_by_user TO llm_analyst;

@@ -1,20 +1,29 @@
 CREATE OR REPLACE VIEW reporting.daily_usage_by_model AS
 SELECT
-    r.request_day,
-    r.model_id,
-    r.model_name,
-    r.model_type,
-    r.model_type_ko,
-    r.model_type_en,
-    count(*) AS requests,
-    count(r.response_time) AS answered_requests,
-    count(*) FILTER (WHERE r.token_used IS NULL) AS requests_without_tokens,
-    coalesce(sum(r.token_used), 0)::bigint AS tokens
-FROM reporting.requests AS r
-GROUP BY r.request_day, r.model_id, r.model_name, r.model_type, r.model_type_ko, r.model_type_en;
+    p.first_day AS request_day,
+    p.key AS model_id,
+    m.model_name,
+    m.model_type,
+    mt.label_ko AS model_type_ko,
+    mt.label_en AS model_type_en,
+    p.requests,
+    p.answered_requests,
+    p.requests_without_tokens,
+    p.tokens,
+    p.request_share,
+    p.token_share,
+    p.requests_before,
+    p.tokens_before,
+    p.requests_change,
+    p.tokens_change
+FROM llm.usage_periods AS p
+LEFT JOIN llm.models AS m ON p.key = m.model_id
+LEFT JOIN llm.model_types AS mt ON m.model_type = mt.code
+WHERE p.grain = 'day' AND p.dimension = 'model';
 COMMENT ON VIEW reporting.daily_usage_by_model IS '모델별 일별 사용량: requests and tokens, one row per model and day '
-    '(Asia/Seoul) with requests, over all its deployments';
-COMMENT ON COLUMN reporting.daily_usage_by_model.request_day IS '일자: the day in Asia/Seoul';
+    '(reporting time zone) with requests. All deployments of a model count. Today is compared with the whole of '
+    'yesterday';
+COMMENT ON COLUMN reporting.daily_usage_by_model.request_day IS '일자: the day in the reporting time zone';
 COMMENT ON COLUMN reporting.daily_usage_by_model.model_id IS '모델 고유 식별자: the model';
 COMMENT ON COLUMN reporting.daily_usage_by_model.model_name IS '모델명: official name; unique';
 COMMENT ON COLUMN reporting.daily_usage_by_model.model_type IS '모델 유형: code of the model''s main use';
@@ -26,5 +35,16 @@ COMMENT ON COLUMN reporting.daily_usage_by_model.requests_without_tokens IS '토
     'is not known; tokens leaves them out';
 COMMENT ON COLUMN reporting.daily_usage_by_model.tokens IS '사용 토큰 수: sum of the known token_used, in tokens; 0 when '
     'none is known';
+COMMENT ON COLUMN reporting.daily_usage_by_model.request_share IS '요청 비율: share of the day''s requests on the whole '
+    'platform, 0 to 1';
+COMMENT ON COLUMN reporting.daily_usage_by_model.token_share IS '토큰 비율: share of the day''s known tokens on the whole '
+    'platform, 0 to 1; NULL = none is known';
+COMMENT ON COLUMN reporting.daily_usage_by_model.requests_before IS '이전 기간 요청 수: requests of the day before; 0 = none';
+COMMENT ON COLUMN reporting.daily_usage_by_model.tokens_before IS '이전 기간 토큰 수: tokens of the day before, in tokens; 0 '
+    '= none';
+COMMENT ON COLUMN reporting.daily_usage_by_model.requests_change IS '요청 증감률: of requests against the day before, 0.25 '
+    '= 25 % more; NULL = none before';
+COMMENT ON COLUMN reporting.daily_usage_by_model.tokens_change IS '토큰 증감률: of tokens against the day before, 0.25 = 25 '
+    '% more; NULL = none before';
 
 GRANT SELECT ON reporting.daily_usage_by_model TO llm_analyst;

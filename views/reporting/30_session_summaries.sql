@@ -1,5 +1,6 @@
--- The sessions themselves, not reporting.requests, come first: a session without a request is a session too. Logs are
--- summed before the join, so no join multiplies them.
+-- The sessions themselves, not reporting.requests, come first: a session without a request is a session too. Each looks
+-- up its own logs, in its own month: asking for a day of sessions reads a day of logs. Where somebody worked is a
+-- subquery, so that it costs nothing where it is not asked for.
 CREATE OR REPLACE VIEW reporting.session_summaries AS
 SELECT
     s.session_id,
@@ -12,37 +13,51 @@ SELECT
     s.user_id,
     u.user_name,
     u.user_email,
-    u.department_id,
-    d.department_name,
+    (
+        SELECT h.department_id
+        FROM llm.user_departments AS h
+        WHERE h.user_id = s.user_id AND h.since <= s.start_time
+        ORDER BY h.since DESC
+        LIMIT 1
+    ) AS department_id,
+    (
+        SELECT d.department_name
+        FROM llm.user_departments AS h
+        INNER JOIN llm.departments AS d ON h.department_id = d.department_id
+        WHERE h.user_id = s.user_id AND h.since <= s.start_time
+        ORDER BY h.since DESC
+        LIMIT 1
+    ) AS department_name,
     s.project_id,
     p.project_name,
     s.start_time,
     s.end_time,
     extract(EPOCH FROM s.end_time - s.start_time)::double precision AS duration_seconds,
-    coalesce(l.requests, 0) AS requests,
-    coalesce(l.answered_requests, 0) AS answered_requests,
-    coalesce(l.requests_without_tokens, 0) AS requests_without_tokens,
-    coalesce(l.tokens, 0) AS tokens,
+    l.requests,
+    l.answered_requests,
+    l.requests_without_tokens,
+    l.tokens,
     l.first_request_time,
-    l.last_request_time
+    l.last_request_time,
+    u.department_id AS current_department_id,
+    cd.department_name AS current_department_name
 FROM llm.sessions AS s
 INNER JOIN llm.session_types AS st ON s.session_type = st.code
 INNER JOIN llm.session_statuses AS ss ON s.status = ss.code
 INNER JOIN llm.users AS u ON s.user_id = u.user_id
-INNER JOIN llm.departments AS d ON u.department_id = d.department_id
+INNER JOIN llm.departments AS cd ON u.department_id = cd.department_id
 LEFT JOIN llm.projects AS p ON s.project_id = p.project_id
-LEFT JOIN (
+LEFT JOIN LATERAL (
     SELECT
-        r.session_id,
         count(*) AS requests,
         count(r.response_time) AS answered_requests,
-        count(*) FILTER (WHERE r.token_used IS NULL) AS requests_without_tokens,
-        sum(r.token_used)::bigint AS tokens,
+        count(*) - count(r.token_used) AS requests_without_tokens,
+        coalesce(sum(r.token_used), 0)::bigint AS tokens,
         min(r.request_time) AS first_request_time,
         max(r.request_time) AS last_request_time
-    FROM reporting.requests AS r
-    GROUP BY r.session_id
-) AS l ON s.session_id = l.session_id;
+    FROM llm.session_logs AS r
+    WHERE r.session_id = s.session_id
+) AS l ON true;
 COMMENT ON VIEW reporting.session_summaries IS '사용 세션: every stored session with its duration, requests and tokens; '
     'one row per session, also without a project or without any request';
 COMMENT ON COLUMN reporting.session_summaries.session_id IS '세션 고유 식별자: the session';
@@ -55,8 +70,9 @@ COMMENT ON COLUMN reporting.session_summaries.session_status_en IS '세션 상�
 COMMENT ON COLUMN reporting.session_summaries.user_id IS '사용자 고유 식별자: whose session it is';
 COMMENT ON COLUMN reporting.session_summaries.user_name IS '사용자 실명: name of the user; not unique';
 COMMENT ON COLUMN reporting.session_summaries.user_email IS '이메일: address of the user; unique';
-COMMENT ON COLUMN reporting.session_summaries.department_id IS '부서 고유 식별자: the department the user works for now';
-COMMENT ON COLUMN reporting.session_summaries.department_name IS '부서명: name of the user''s department';
+COMMENT ON COLUMN reporting.session_summaries.department_id IS '부서 고유 식별자: the department the user worked for '
+    'when the session began';
+COMMENT ON COLUMN reporting.session_summaries.department_name IS '부서명: name of that department';
 COMMENT ON COLUMN reporting.session_summaries.project_id IS '프로젝트 고유 식별자: the project it is for; NULL = none';
 COMMENT ON COLUMN reporting.session_summaries.project_name IS '프로젝트명: name of the project; not unique; NULL = no '
     'project';
@@ -72,5 +88,8 @@ COMMENT ON COLUMN reporting.session_summaries.tokens IS '사용 토큰 수: sum 
     'is known';
 COMMENT ON COLUMN reporting.session_summaries.first_request_time IS '첫 요청 시간: time of the first request; NULL = none';
 COMMENT ON COLUMN reporting.session_summaries.last_request_time IS '마지막 요청 시간: time of the last request; NULL = none';
+COMMENT ON COLUMN reporting.session_summaries.current_department_id IS '현재 부서 고유 식별자: the department the user works '
+    'for now';
+COMMENT ON COLUMN reporting.session_summaries.current_department_name IS '현재 부서명: name of that department';
 
 GRANT SELECT ON reporting.session_summaries TO llm_analyst;

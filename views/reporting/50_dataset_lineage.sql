@@ -36,18 +36,19 @@ LEFT JOIN llm.models AS m ON e.model_id = m.model_id
 LEFT JOIN llm.model_types AS mt ON m.model_type = mt.code
 LEFT JOIN (
     SELECT
-        r.deployment_id,
-        count(*) AS requests,
-        count(*) FILTER (WHERE r.token_used IS NULL) AS requests_without_tokens,
-        sum(r.token_used)::bigint AS tokens,
-        min(r.request_time) AS first_request_time,
-        max(r.request_time) AS last_request_time
-    FROM reporting.requests AS r
-    GROUP BY r.deployment_id
-) AS l ON e.deployment_id = l.deployment_id;
+        r.key,
+        sum(r.requests)::bigint AS requests,
+        sum(r.requests_without_tokens)::bigint AS requests_without_tokens,
+        sum(r.tokens)::bigint AS tokens,
+        min(r.first_request_time) AS first_request_time,
+        max(r.last_request_time) AS last_request_time
+    FROM llm.usage_rows AS r
+    WHERE r.dimension = 'deployment'
+    GROUP BY r.key
+) AS l ON e.deployment_id = l.key;
 COMMENT ON VIEW reporting.dataset_lineage IS '데이터셋 계보: from each dataset to the deployments trained with it, their '
-    'models and their use; one row per dataset and deployment, and one for a dataset without any. Deployments without '
-    'a dataset are not here';
+    'models and their use of all time; one row per dataset and deployment, and one for a dataset without any. '
+    'Deployments without a dataset are in reporting.model_lineage';
 COMMENT ON COLUMN reporting.dataset_lineage.dataset_id IS '데이터셋 고유 식별자: the dataset';
 COMMENT ON COLUMN reporting.dataset_lineage.learning_type IS '학습 유형: code of how it is learned from';
 COMMENT ON COLUMN reporting.dataset_lineage.learning_type_ko IS '학습 유형: Korean label';
@@ -71,12 +72,12 @@ COMMENT ON COLUMN reporting.dataset_lineage.model_name IS '모델명: its offici
 COMMENT ON COLUMN reporting.dataset_lineage.model_type IS '모델 유형: code of its main use; NULL = no deployment';
 COMMENT ON COLUMN reporting.dataset_lineage.model_type_ko IS '모델 유형: Korean label; NULL = no deployment';
 COMMENT ON COLUMN reporting.dataset_lineage.model_type_en IS '모델 유형: English label; NULL = no deployment';
-COMMENT ON COLUMN reporting.dataset_lineage.requests IS '요청 수: stored requests the deployment served; 0 when none';
+COMMENT ON COLUMN reporting.dataset_lineage.requests IS '요청 수: requests the deployment served; 0 when none';
 COMMENT ON COLUMN reporting.dataset_lineage.requests_without_tokens IS '토큰 수 미상 요청 수: those of them whose token_used '
     'is not known; tokens leaves them out';
 COMMENT ON COLUMN reporting.dataset_lineage.tokens IS '사용 토큰 수: sum of the known token_used, in tokens; 0 when none is '
     'known';
-COMMENT ON COLUMN reporting.dataset_lineage.first_request_time IS '첫 요청 시간: of the deployment; NULL = none stored';
-COMMENT ON COLUMN reporting.dataset_lineage.last_request_time IS '마지막 요청 시간: of the deployment; NULL = none stored';
+COMMENT ON COLUMN reporting.dataset_lineage.first_request_time IS '첫 요청 시간: of the deployment; NULL = none';
+COMMENT ON COLUMN reporting.dataset_lineage.last_request_time IS '마지막 요청 시간: of the deployment; NULL = none';
 
 GRANT SELECT ON reporting.dataset_lineage TO llm_analyst;

@@ -35,24 +35,24 @@ LEFT JOIN (
 ) AS p ON d.department_id = p.department_id
 LEFT JOIN (
     SELECT
-        u.department_id,
-        count(*) AS sessions
-    FROM llm.sessions AS a
-    INNER JOIN llm.users AS u ON a.user_id = u.user_id
-    GROUP BY u.department_id
+        a.department_id,
+        sum(a.sessions)::bigint AS sessions
+    FROM llm.session_rows AS a
+    GROUP BY a.department_id
 ) AS s ON d.department_id = s.department_id
 LEFT JOIN (
     SELECT
-        r.department_id,
-        count(*) AS requests,
-        count(*) FILTER (WHERE r.token_used IS NULL) AS requests_without_tokens,
-        sum(r.token_used)::bigint AS tokens,
-        max(r.request_time) AS last_request_time
-    FROM reporting.requests AS r
-    GROUP BY r.department_id
-) AS l ON d.department_id = l.department_id;
-COMMENT ON VIEW reporting.department_overview IS '부서 현황: every department with its manager, head count, projects and '
-    'the use its members made; one row per department';
+        r.key,
+        sum(r.requests)::bigint AS requests,
+        sum(r.requests_without_tokens)::bigint AS requests_without_tokens,
+        sum(r.tokens)::bigint AS tokens,
+        max(r.last_request_time) AS last_request_time
+    FROM llm.usage_rows AS r
+    WHERE r.dimension = 'department'
+    GROUP BY r.key
+) AS l ON d.department_id = l.key;
+COMMENT ON VIEW reporting.department_overview IS '부서 현황: every department with its manager, head count and projects '
+    'now, and the use people made of all time while they worked for it; one row per department';
 COMMENT ON COLUMN reporting.department_overview.department_id IS '부서 고유 식별자: the department';
 COMMENT ON COLUMN reporting.department_overview.department_name IS '부서명: name of the department; unique';
 COMMENT ON COLUMN reporting.department_overview.manager_id IS '부서 관리자: user_id of the manager';
@@ -61,13 +61,14 @@ COMMENT ON COLUMN reporting.department_overview.manager_email IS '부서 관리�
 COMMENT ON COLUMN reporting.department_overview.members IS '전체 인원: users who work for the department, active or not';
 COMMENT ON COLUMN reporting.department_overview.active_members IS '활성 인원: those of them who are active';
 COMMENT ON COLUMN reporting.department_overview.projects IS '프로젝트 수: projects that belong to the department';
-COMMENT ON COLUMN reporting.department_overview.sessions IS '세션 수: stored sessions of its members, whatever their '
-    'project';
-COMMENT ON COLUMN reporting.department_overview.requests IS '요청 수: stored requests of its members, answered or not';
+COMMENT ON COLUMN reporting.department_overview.sessions IS '세션 수: sessions that people began while they worked for '
+    'it, whatever their project';
+COMMENT ON COLUMN reporting.department_overview.requests IS '요청 수: requests that people made while they worked for it, '
+    'answered or not';
 COMMENT ON COLUMN reporting.department_overview.requests_without_tokens IS '토큰 수 미상 요청 수: those of them whose '
     'token_used is not known; tokens leaves them out';
 COMMENT ON COLUMN reporting.department_overview.tokens IS '사용 토큰 수: sum of the known token_used, in tokens; 0 when '
     'none is known';
-COMMENT ON COLUMN reporting.department_overview.last_request_time IS '마지막 요청 시간: of its members; NULL = none stored';
+COMMENT ON COLUMN reporting.department_overview.last_request_time IS '마지막 요청 시간: last of these requests; NULL = none';
 
 GRANT SELECT ON reporting.department_overview TO llm_analyst;

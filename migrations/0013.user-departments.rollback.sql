@@ -1,0 +1,15 @@
+-- A rollback drops tables, never rows.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM llm.user_departments WHERE since > '-infinity') THEN
+        RAISE EXCEPTION 'not rolled back: user_departments would lose who moved when'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'Export the table first and empty it. Where the rows must stay, migrate forward instead.';
+    END IF;
+END
+$$;
+
+DROP TRIGGER users_move_is_kept ON llm.users;
+DROP TRIGGER users_department_is_kept ON llm.users;
+DROP FUNCTION llm.keep_user_department();
+DROP TABLE llm.user_departments;

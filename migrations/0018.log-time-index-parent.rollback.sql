@@ -1,0 +1,1 @@
+DROP INDEX llm.session_logs_request_time_idx;

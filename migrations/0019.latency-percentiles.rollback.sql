@@ -1,0 +1,2 @@
+DROP FUNCTION reporting.latency_percentiles(date, date, text, double precision []);
+DROP VIEW llm.dimension_names;

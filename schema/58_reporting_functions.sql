@@ -1,0 +1,83 @@
+-- What analysts ask that no view can answer: percentiles over a time of their choice.
+CREATE VIEW llm.dimension_names AS
+SELECT
+    'config'::llm.rollup_dimension AS dimension,
+    c.config_id AS key,
+    m.model_name || ' ' || c.config_name AS name
+FROM llm.model_configs AS c
+INNER JOIN llm.models AS m ON c.model_id = m.model_id
+UNION ALL
+SELECT 'department', d.department_id, d.department_name FROM llm.departments AS d
+UNION ALL
+SELECT 'deployment', e.deployment_id, e.server_name FROM llm.deployments AS e
+UNION ALL
+SELECT 'model', m.model_id, m.model_name FROM llm.models AS m
+UNION ALL
+SELECT 'project', p.project_id, p.project_name FROM llm.projects AS p
+UNION ALL
+SELECT 'template', t.template_id, t.template_name || ' ' || t.version FROM llm.prompt_templates_base AS t;
+COMMENT ON VIEW llm.dimension_names IS '이름: what the keys of llm.rollup_usage are called where reports mix dimensions';
+COMMENT ON COLUMN llm.dimension_names.dimension IS '구분: what key means';
+COMMENT ON COLUMN llm.dimension_names.key IS '고유 식별자: the dimension''s own key, such as model_id';
+COMMENT ON COLUMN llm.dimension_names.name IS '이름: of a preset with its model, of a template with its version';
+
+CREATE FUNCTION reporting.latency_percentiles(
+    since date,
+    until date,
+    dimension text DEFAULT 'all',
+    percentiles double precision [] DEFAULT '{0.5,0.95,0.99}'
+)
+RETURNS TABLE (
+    dimension_id bigint,
+    dimension_name text,
+    answered_requests bigint,
+    percentile double precision,
+    latency_ms double precision
+)
+LANGUAGE plpgsql
+STABLE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF since IS NULL OR until IS NULL OR since > until THEN
+        RAISE EXCEPTION 'there are no days from % to %', coalesce(since::text, 'NULL'), coalesce(until::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the first day and the last one; both are included.';
+    END IF;
+    IF dimension IS NULL OR dimension NOT IN (
+        'all', 'config', 'department', 'deployment', 'model', 'project', 'template'
+    ) THEN
+        RAISE EXCEPTION 'no percentiles are kept by %', coalesce(dimension, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value',
+                HINT = 'Ask by all, config, department, deployment, model, project or template.';
+    END IF;
+    IF cardinality(percentiles) > 0 IS NOT TRUE
+        OR EXISTS (SELECT FROM unnest(percentiles) AS f WHERE f BETWEEN 0 AND 1 IS NOT TRUE) THEN
+        RAISE EXCEPTION 'not percentiles: %', coalesce(percentiles::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give fractions from 0 to 1, such as {0.95} for p95.';
+    END IF;
+    RETURN QUERY
+    SELECT u.key, n.name, u.answered_requests, f.fraction, llm.histogram_percentile_ms(u.latencies, f.fraction)
+    FROM (
+        SELECT
+            r.key,
+            sum(r.answered_requests)::bigint AS answered_requests,
+            llm.histogram_sum(r.latencies) AS latencies
+        FROM llm.usage_rows AS r
+        WHERE r.dimension = latency_percentiles.dimension::llm.rollup_dimension AND r.day BETWEEN since AND until
+        GROUP BY r.key
+    ) AS u
+    CROSS JOIN unnest(percentiles) AS f (fraction)
+    LEFT JOIN llm.dimension_names AS n
+        ON n.dimension = latency_percentiles.dimension::llm.rollup_dimension AND u.key = n.key
+    ORDER BY u.key, f.fraction;
+END
+$$;
+COMMENT ON FUNCTION reporting.latency_percentiles(date, date, text, double precision []) IS '처리 시간 백분위수: of the '
+    'answered requests from one day to another (reporting time zone, both included), by all, config, department, '
+    'deployment, model, project or template; one row per value of it and percentile, such as 0.95 for p95. In '
+    'milliseconds, within 2 % of percentile_disc over the requests themselves; NULL = none was answered. The key NULL '
+    'is that of requests without one, and of all';
+
+REVOKE ALL ON FUNCTION reporting.latency_percentiles(date, date, text, double precision []) FROM public;
+GRANT EXECUTE ON FUNCTION reporting.latency_percentiles(date, date, text, double precision []) TO llm_analyst;

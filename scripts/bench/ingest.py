@@ -1,0 +1,207 @@
+"""What it costs the writers that reports are exact: single-row inserts and COPY with the note for the rollups, without
+it, and with what LiteLLM's proxy keeps instead, a daily table to which every request adds itself.
+
+The three databases are copies of the demo company, rolled up; they are driven in turn, round after round, so that a
+change in the machine's speed meets all of them alike.
+
+Run: python scripts/bench/ingest.py [--logs 100000] [--keep FOLDER] [--rounds 5] [--seconds 5]
+The table of docs/reporting-bench.md goes to standard output, progress to standard error.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import psycopg
+from reporting import BIN, company, connect, dsn_of, print_table, say, server
+
+CLIENTS = 16
+COPY_ROWS = 1_000
+COPIES = 20
+
+NO_NOTE = "ALTER TABLE llm.session_logs DISABLE TRIGGER session_logs_additions_are_noted;"
+
+# LiteLLM_DailyUserSpend as it was introduced (BerriAI/litellm, migration 20250326171002), with what our log has to put
+# into it. Its proxy has six such tables; here is one.
+DAILY_TABLE = """
+CREATE TABLE bench_daily_user_spend (
+    id                  text    PRIMARY KEY DEFAULT gen_random_uuid()::text,
+    user_id             text    NOT NULL,
+    date                text    NOT NULL,
+    api_key             text    NOT NULL,
+    model               text    NOT NULL,
+    custom_llm_provider text    NOT NULL,
+    tokens              bigint  NOT NULL DEFAULT 0,
+    api_requests        bigint  NOT NULL DEFAULT 0,
+    successful_requests bigint  NOT NULL DEFAULT 0,
+    failed_requests     bigint  NOT NULL DEFAULT 0,
+    updated_at          timestamp (3) NOT NULL DEFAULT now(),
+    UNIQUE (user_id, date, api_key, model, custom_llm_provider)
+);
+CREATE INDEX ON bench_daily_user_spend (date);
+CREATE INDEX ON bench_daily_user_spend (user_id);
+CREATE INDEX ON bench_daily_user_spend (api_key);
+CREATE INDEX ON bench_daily_user_spend (model);
+CREATE FUNCTION bench_add_up() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO bench_daily_user_spend AS d (
+        user_id, date, api_key, model, custom_llm_provider, tokens, api_requests, successful_requests, failed_requests
+    )
+    SELECT
+        s.user_id::text, to_char(NEW.request_time, 'YYYY-MM-DD'), s.user_id::text, m.model_name, e.server_name,
+        coalesce(NEW.token_used, 0), 1, (NEW.response_time IS NOT NULL)::integer, (NEW.response_time IS NULL)::integer
+    FROM llm.sessions AS s, llm.deployments AS e
+    JOIN llm.models AS m ON e.model_id = m.model_id
+    WHERE s.session_id = NEW.session_id AND e.deployment_id = NEW.deployment_id
+    ON CONFLICT (user_id, date, api_key, model, custom_llm_provider) DO UPDATE SET
+        tokens = d.tokens + excluded.tokens,
+        api_requests = d.api_requests + excluded.api_requests,
+        successful_requests = d.successful_requests + excluded.successful_requests,
+        failed_requests = d.failed_requests + excluded.failed_requests,
+        updated_at = now();
+    RETURN NULL;
+END $$;
+CREATE TRIGGER bench_add_up AFTER INSERT ON llm.session_logs FOR EACH ROW EXECUTE FUNCTION bench_add_up();
+"""
+
+VARIANTS = {
+    "neither": NO_NOTE,
+    "the note (this schema)": "",
+    "a daily table, by an upsert per request": NO_NOTE + DAILY_TABLE,
+}
+
+# Every client has a session and a user of its own, so that no upsert waits for another's. Half of them use a template.
+SETUP = """
+SELECT llm.create_month(now()::date);
+CREATE TABLE bench_clients AS
+WITH users AS (
+    SELECT user_id, row_number() OVER (ORDER BY user_id) AS n FROM llm.users LIMIT 32
+), made AS (
+    INSERT INTO llm.sessions (user_id, session_type)
+    SELECT user_id, (SELECT code FROM llm.session_types LIMIT 1) FROM users
+    RETURNING session_id
+)
+SELECT
+    row_number() OVER () - 1 AS client,
+    session_id,
+    (SELECT min(deployment_id) FROM llm.deployments) AS deployment_id,
+    CASE WHEN row_number() OVER () % 2 = 0 THEN (SELECT min(template_id) FROM llm.prompt_templates) END AS template_id
+FROM made;
+CREATE SEQUENCE bench_sequence CACHE 1000;
+"""
+
+COLUMNS = "session_id, log_sequence, deployment_id, template_id, request_time, response_time, token_used"
+# A request of this moment.
+INSERT_ONE = f"""
+INSERT INTO llm.session_logs ({COLUMNS})
+SELECT session_id, nextval('bench_sequence'), deployment_id, template_id, now() - interval '2 s', now(), 100
+FROM bench_clients WHERE client = :client_id;
+"""
+BATCH = f"""
+COPY (
+    SELECT session_id, nextval('bench_sequence'), deployment_id, template_id, now() - interval '2 s', now(), 100
+    FROM generate_series(1, {COPY_ROWS}) AS n
+    JOIN bench_clients ON client = n % 32
+) TO STDOUT
+"""
+MISSING = """
+SELECT count(*)
+FROM (
+    SELECT day, sum(requests) AS requests, sum(tokens) AS tokens
+    FROM llm.usage_rows
+    WHERE dimension = 'all'
+    GROUP BY day
+) AS r
+FULL JOIN (
+    SELECT (request_time AT TIME ZONE 'Asia/Seoul')::date AS day, count(*) AS requests, sum(token_used) AS tokens
+    FROM llm.session_logs
+    GROUP BY 1
+) AS l USING (day)
+WHERE (r.requests, r.tokens) IS DISTINCT FROM (l.requests, l.tokens)
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--logs", type=int, default=100_000, help="logs in the demo company (default 100000)")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the company is kept for the next run")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each variant, interleaved (default 5)")
+    parser.add_argument("--seconds", type=int, default=5, help="length of one pgbench run (default 5)")
+    arguments = parser.parse_args()
+
+    with server(arguments.keep) as uri, ExitStack() as ending:
+        dsns = copies(uri, company(uri, arguments.logs), ending)
+        script = Path(ending.enter_context(tempfile.TemporaryDirectory())) / "insert.sql"
+        script.write_text(INSERT_ONE)
+        single: dict[str, list[float]] = {name: [] for name in VARIANTS}
+        batches: dict[str, list[float]] = {name: [] for name in VARIANTS}
+        for number in range(arguments.rounds):
+            say(f"round {number + 1} of {arguments.rounds}")
+            for name, dsn in dsns.items():
+                single[name].append(pgbench(dsn, script, arguments.seconds))
+                batches[name].append(copy_batches(dsn))
+        check(dsns)
+    print_table(
+        ["", f"single inserts, {CLIENTS} clients, rows/s", f"COPY of {COPY_ROWS:,} rows, rows/s"],
+        [[name, against_neither(single, name), against_neither(batches, name)] for name in VARIANTS],
+    )
+
+
+def copies(uri: str, company_name: str, ending: ExitStack) -> dict[str, str]:
+    """The company once for each variant; they go when the run ends."""
+    admin = ending.enter_context(psycopg.connect(uri, autocommit=True))
+    dsns = {}
+    for number, (variant, change) in enumerate(VARIANTS.items()):
+        name = f"ingest_{number}"
+        say(f"copying the company: {variant} ...")
+        admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {company_name} STRATEGY file_copy")
+        ending.callback(admin.execute, f"DROP DATABASE {name} WITH (FORCE)")
+        dsns[variant] = dsn_of(uri, name)
+        with connect(dsns[variant]) as db:
+            db.execute(SETUP + change)
+            db.execute("VACUUM (ANALYZE) bench_clients, llm.rollup_state, llm.rollup_touches")
+    return dsns
+
+
+def pgbench(dsn: str, script: Path, seconds: int) -> float:
+    command = [BIN / "pgbench", "-n", "-M", "prepared", "-c", str(CLIENTS), "-j", "2", "-T", str(seconds), "-f", script]
+    done = subprocess.run([*command, dsn], check=True, capture_output=True, text=True, env=os.environ)
+    return next(float(line.split()[2]) for line in done.stdout.splitlines() if line.startswith("tps"))
+
+
+def copy_batches(dsn: str) -> float:
+    """Rows per second of batches whose text is made beforehand, each a transaction."""
+    with connect(dsn) as db:
+        texts = []
+        for _ in range(COPIES):
+            with db.cursor().copy(BATCH) as copy:
+                texts.append(b"".join(copy))
+        began = time.perf_counter()
+        for text in texts:
+            with db.cursor().copy(f"COPY llm.session_logs ({COLUMNS}) FROM STDIN") as copy:
+                copy.write(text)
+        return sum(text.count(b"\n") for text in texts) / (time.perf_counter() - began)
+
+
+def check(dsns: dict[str, str]) -> None:
+    """What was written is in the reports, and it was not noted: these are the everyday requests."""
+    for name, dsn in dsns.items():
+        with connect(dsn) as db:
+            wrong, notes = db.execute(f"SELECT ({MISSING}), (SELECT count(*) FROM llm.rollup_touches)").fetchone()
+        if wrong or notes:
+            raise SystemExit(f"{name}: {wrong} days are wrong, {notes} notes")
+
+
+def against_neither(rates: dict[str, list[float]], name: str) -> str:
+    ratio = statistics.median(run / base for run, base in zip(rates[name], rates["neither"], strict=True))
+    return f"{statistics.median(rates[name]):,.0f} ({ratio:.2f}x)"
+
+
+if __name__ == "__main__":
+    main()

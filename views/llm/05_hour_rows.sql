@@ -1,0 +1,19 @@
+CREATE OR REPLACE VIEW llm.hour_rows AS
+SELECT
+    r.hour, r.deployment_id, r.requests, r.answered_requests, r.requests_without_tokens, r.tokens
+FROM llm.rollup_hours AS r
+WHERE
+    r.month IS NULL
+    OR (r.hour AT TIME ZONE (SELECT s.time_zone FROM llm.rollup_state AS s))::date
+    NOT IN (SELECT t.day FROM llm.touched_days('logs') AS t)
+UNION ALL
+SELECT
+    o.hour,
+    o.deployment_id,
+    count(*) AS requests,
+    count(*) FILTER (WHERE o.answered) AS answered_requests,
+    count(*) - count(o.token_used) AS requests_without_tokens,
+    coalesce(sum(o.token_used), 0)::bigint AS tokens
+FROM llm.open_logs() AS o
+GROUP BY o.hour, o.deployment_id;
+COMMENT ON VIEW llm.hour_rows IS '시간대별 사용량: of all time, exact, to be summed up; columns as in llm.rollup_hours';

@@ -1,0 +1,51 @@
+CREATE OR REPLACE VIEW reporting.daily_latency_by_department AS
+SELECT
+    u.day AS request_day,
+    u.key AS department_id,
+    d.department_name,
+    u.requests,
+    u.answered_requests,
+    llm.histogram_percentile_ms(u.latencies, 0.50) AS latency_p50_ms,
+    llm.histogram_percentile_ms(u.latencies, 0.95) AS latency_p95_ms,
+    llm.histogram_percentile_ms(u.latencies, 0.99) AS latency_p99_ms,
+    u.max_latency_us / 1000.0::double precision AS latency_max_ms,
+    u.latency_us / nullif(u.answered_requests, 0)::double precision / 1000 AS latency_mean_ms
+FROM (
+    SELECT
+        r.day,
+        r.key,
+        sum(r.requests)::bigint AS requests,
+        sum(r.answered_requests)::bigint AS answered_requests,
+        sum(r.latency_us)::bigint AS latency_us,
+        max(r.max_latency_us) AS max_latency_us,
+        llm.histogram_sum(r.latencies) AS latencies
+    FROM llm.usage_rows AS r
+    WHERE r.dimension = 'department'
+    GROUP BY r.day, r.key
+) AS u
+LEFT JOIN llm.departments AS d ON u.key = d.department_id;
+COMMENT ON VIEW reporting.daily_latency_by_department IS '부서별 일별 처리 시간: latency percentiles, one row per department '
+    'and day (reporting time zone) with requests. A request counts for the department its user worked for at the time. '
+    'Percentiles of days cannot be averaged: for a longer time ask reporting.latency_percentiles()';
+COMMENT ON COLUMN reporting.daily_latency_by_department.request_day IS '일자: the day in the reporting time zone';
+COMMENT ON COLUMN reporting.daily_latency_by_department.department_id IS '부서 고유 식별자: the department the users worked '
+    'for when they made the requests; NULL = not known';
+COMMENT ON COLUMN reporting.daily_latency_by_department.department_name IS '부서명: name of the department';
+COMMENT ON COLUMN reporting.daily_latency_by_department.requests IS '요청 수: all requests, answered or not';
+COMMENT ON COLUMN reporting.daily_latency_by_department.answered_requests IS '응답된 요청 수: requests whose response_time '
+    'is known';
+COMMENT ON COLUMN reporting.daily_latency_by_department.latency_p50_ms IS '처리 시간 p50: 50 % of the answered requests '
+    'took at most this, in milliseconds; within 2 % of percentile_disc over the requests themselves; NULL = none was '
+    'answered';
+COMMENT ON COLUMN reporting.daily_latency_by_department.latency_p95_ms IS '처리 시간 p95: 95 % of the answered requests '
+    'took at most this, in milliseconds; within 2 % of percentile_disc over the requests themselves; NULL = none was '
+    'answered';
+COMMENT ON COLUMN reporting.daily_latency_by_department.latency_p99_ms IS '처리 시간 p99: 99 % of the answered requests '
+    'took at most this, in milliseconds; within 2 % of percentile_disc over the requests themselves; NULL = none was '
+    'answered';
+COMMENT ON COLUMN reporting.daily_latency_by_department.latency_max_ms IS '최대 처리 시간: the slowest answered request, '
+    'exact, in milliseconds; NULL = none was answered';
+COMMENT ON COLUMN reporting.daily_latency_by_department.latency_mean_ms IS '평균 처리 시간: mean of the answered requests, '
+    'exact, in milliseconds; NULL = none was answered';
+
+GRANT SELECT ON reporting.daily_latency_by_department TO llm_analyst;

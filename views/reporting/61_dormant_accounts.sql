@@ -1,0 +1,58 @@
+CREATE OR REPLACE VIEW reporting.dormant_accounts AS
+SELECT
+    u.user_id,
+    u.user_name,
+    u.user_email,
+    u.role AS user_role,
+    ur.label_ko AS user_role_ko,
+    ur.label_en AS user_role_en,
+    u.department_id,
+    d.department_name,
+    u.is_active,
+    CASE
+        WHEN NOT u.is_active THEN '퇴사'
+        WHEN s.last_seen IS NULL THEN '접속 기록 없음'
+        ELSE '90일간 미접속'
+    END AS reason_ko,
+    CASE
+        WHEN NOT u.is_active THEN 'Left'
+        WHEN s.last_seen IS NULL THEN 'Never seen'
+        ELSE 'Not seen for 90 days'
+    END AS reason_en,
+    u.last_login,
+    l.last_request_time,
+    extract(DAY FROM now() - s.last_seen)::integer AS inactive_days
+FROM llm.users AS u
+INNER JOIN llm.roles AS ur ON u.role = ur.code
+INNER JOIN llm.departments AS d ON u.department_id = d.department_id
+LEFT JOIN (
+    SELECT
+        r.key,
+        max(r.last_request_time) AS last_request_time
+    FROM llm.usage_rows AS r
+    WHERE r.dimension = 'user'
+    GROUP BY r.key
+) AS l ON u.user_id = l.key
+CROSS JOIN LATERAL (SELECT greatest(u.last_login, l.last_request_time) AS last_seen) AS s
+WHERE NOT u.is_active OR s.last_seen IS NULL OR s.last_seen < now() - interval '90 days';
+COMMENT ON VIEW reporting.dormant_accounts IS '휴면 계정: people who left, and accounts with neither a login nor a request '
+    'for 90 days, or ever; one row per user';
+COMMENT ON COLUMN reporting.dormant_accounts.user_id IS '사용자 고유 식별자: the user';
+COMMENT ON COLUMN reporting.dormant_accounts.user_name IS '사용자 실명: name of the user; not unique';
+COMMENT ON COLUMN reporting.dormant_accounts.user_email IS '이메일: address of the user; unique';
+COMMENT ON COLUMN reporting.dormant_accounts.user_role IS '사용자 역할: code of the role';
+COMMENT ON COLUMN reporting.dormant_accounts.user_role_ko IS '사용자 역할: Korean label';
+COMMENT ON COLUMN reporting.dormant_accounts.user_role_en IS '사용자 역할: English label';
+COMMENT ON COLUMN reporting.dormant_accounts.department_id IS '부서 고유 식별자: the department the user works for now, or '
+    'last did';
+COMMENT ON COLUMN reporting.dormant_accounts.department_name IS '부서명: name of that department';
+COMMENT ON COLUMN reporting.dormant_accounts.is_active IS '활성 상태: false for people who left';
+COMMENT ON COLUMN reporting.dormant_accounts.reason_ko IS '사유: why the account is here, in Korean';
+COMMENT ON COLUMN reporting.dormant_accounts.reason_en IS '사유: why the account is here, in English. Never seen may be '
+    'somebody new: when an account was made is not kept';
+COMMENT ON COLUMN reporting.dormant_accounts.last_login IS '마지막 접속 시간: NULL = never logged in';
+COMMENT ON COLUMN reporting.dormant_accounts.last_request_time IS '마지막 요청 시간: of all time; NULL = none ever';
+COMMENT ON COLUMN reporting.dormant_accounts.inactive_days IS '미활동 일수: whole days since the later of last_login and '
+    'last_request_time; NULL = neither ever';
+
+GRANT SELECT ON reporting.dormant_accounts TO llm_analyst;
