@@ -78,5 +78,6 @@ DROP TABLE llm.rollup_hours;
 DROP TABLE llm.rollup_usage;
 DROP TABLE llm.rollup_touches;
 DROP TABLE llm.rollup_state;
+DROP AGGREGATE llm.bigint_sum(bigint);
 DROP TYPE llm.rollup_dimension;
 DROP TYPE llm.latency_histogram;

@@ -101,6 +101,7 @@ STABLE
 SECURITY DEFINER
 -- Bounds that the planner knows: it leaves out the months that cannot matter.
 SET plan_cache_mode = force_custom_plan
+SET enable_partitionwise_join = on
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -170,6 +171,7 @@ RETURNS SETOF llm.rollup_sessions
 LANGUAGE plpgsql
 STABLE
 SET plan_cache_mode = force_custom_plan
+SET enable_partitionwise_join = on
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -219,6 +221,8 @@ CREATE FUNCTION llm.fold_logs(low timestamptz, high timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql
 SET plan_cache_mode = force_custom_plan
+-- A log and its session lie in the same month: the sessions of other months are not even looked at.
+SET enable_partitionwise_join = on
 -- A batch is sorted and hashed in memory.
 SET work_mem = '64MB'
 SET search_path = pg_catalog, pg_temp
@@ -254,8 +258,8 @@ BEGIN
             count(*) FILTER (WHERE f.answered) AS answered_requests,
             count(*) - count(f.token_used) AS requests_without_tokens,
             count(*) FILTER (WHERE f.at_max_tokens) AS at_max_tokens_requests,
-            coalesce(sum(f.token_used), 0)::bigint AS tokens,
-            coalesce(sum(f.latency_us), 0)::bigint AS latency_us,
+            coalesce(llm.bigint_sum(f.token_used), 0) AS tokens,
+            coalesce(llm.bigint_sum(f.latency_us), 0) AS latency_us,
             max(f.latency_us) AS max_latency_us,
             min(f.request_time) AS first_request_time,
             max(f.request_time) AS last_request_time

@@ -35,6 +35,8 @@ SETTINGS = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
+    # Of questions that are asked once, compiling would take longer than the answer.
+    "jit": "off",
     "max_connections": "200",
     "max_prepared_transactions": "10",
 }

@@ -417,6 +417,7 @@ def make_months(db: psycopg.Connection) -> None:
 
 @contextmanager
 def story(db: psycopg.Connection, dsn: str, seed: int) -> Iterator[Story]:
+    db.execute("SET statement_timeout = '30s'")
     make_months(db)
     for name in ("AI연구팀", "개발1팀"):
         company = found_company(db, name)

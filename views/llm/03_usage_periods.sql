@@ -37,18 +37,18 @@ CROSS JOIN LATERAL generate_series(
 CROSS JOIN LATERAL (
     SELECT
         s.key, s.requests, s.answered_requests, s.requests_without_tokens, s.tokens, s.requests_before, s.tokens_before,
-        sum(s.requests) OVER ()::double precision AS total_requests,
-        sum(s.tokens) OVER ()::double precision AS total_tokens
+        llm.bigint_sum(s.requests) OVER ()::double precision AS total_requests,
+        llm.bigint_sum(s.tokens) OVER ()::double precision AS total_tokens
     FROM (
         SELECT
             r.key,
-            coalesce(sum(r.requests) FILTER (WHERE r.day >= p.first_day), 0)::bigint AS requests,
-            coalesce(sum(r.answered_requests) FILTER (WHERE r.day >= p.first_day), 0)::bigint AS answered_requests,
-            coalesce(sum(r.requests_without_tokens) FILTER (WHERE r.day >= p.first_day), 0)::bigint
+            coalesce(llm.bigint_sum(r.requests) FILTER (WHERE r.day >= p.first_day), 0) AS requests,
+            coalesce(llm.bigint_sum(r.answered_requests) FILTER (WHERE r.day >= p.first_day), 0) AS answered_requests,
+            coalesce(llm.bigint_sum(r.requests_without_tokens) FILTER (WHERE r.day >= p.first_day), 0)
             AS requests_without_tokens,
-            coalesce(sum(r.tokens) FILTER (WHERE r.day >= p.first_day), 0)::bigint AS tokens,
-            coalesce(sum(r.requests) FILTER (WHERE r.day < p.first_day), 0)::bigint AS requests_before,
-            coalesce(sum(r.tokens) FILTER (WHERE r.day < p.first_day), 0)::bigint AS tokens_before
+            coalesce(llm.bigint_sum(r.tokens) FILTER (WHERE r.day >= p.first_day), 0) AS tokens,
+            coalesce(llm.bigint_sum(r.requests) FILTER (WHERE r.day < p.first_day), 0) AS requests_before,
+            coalesce(llm.bigint_sum(r.tokens) FILTER (WHERE r.day < p.first_day), 0) AS tokens_before
         FROM (
             SELECT r.key, r.day, r.requests, r.answered_requests, r.requests_without_tokens, r.tokens
             FROM llm.rollup_usage AS r
