@@ -78,7 +78,7 @@ def test_killed_at_fifty_random_moments_and_run_again_the_end_is_the_same(chain,
             # Most of a run is Python starting; what is killed is the part that has a session.
             runner = start(make_conninfo(dsn, application_name="to be killed"), chain)
             wait_for_session(dsn)
-            time.sleep(moments.uniform(0, took / 2))
+            time.sleep(moments.uniform(0, took / 3))
             if killed == "the runner":
                 runner.send_signal(signal.SIGKILL)
             else:
