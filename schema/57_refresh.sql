@@ -587,7 +587,7 @@ COMMENT ON FUNCTION llm.writers() IS 'The transactions that hold a writer''s loc
 CREATE PROCEDURE llm.refresh_rollups(
     close_before timestamptz DEFAULT now() - interval '5 minutes',
     patience interval DEFAULT interval '1 minute',
-    batch_logs integer DEFAULT 100000
+    batch_logs integer DEFAULT 200000
 )
 LANGUAGE plpgsql
 AS $$
