@@ -344,7 +344,7 @@ DECLARE
     sessions uuid [];
     quarters timestamptz [];
 BEGIN
-    -- The everyday case is to be cheap.
+    -- The everyday case is to be cheap, so what llm.noted_before() says is written out: calling it takes time.
     IF TG_OP = 'INSERT' THEN
         PERFORM
         FROM added AS a
@@ -775,7 +775,7 @@ COMMENT ON FUNCTION llm.open_sessions() IS 'The sums of sessions that reports ma
 
 -- Rolling up. Whoever calls these holds the lock of llm.refresh_rollups().
 CREATE FUNCTION llm.fold_logs(low timestamptz, high timestamptz)
-RETURNS bigint
+RETURNS void
 LANGUAGE plpgsql
 SET plan_cache_mode = force_custom_plan
 -- A log and its session lie in the same month: the sessions of other months are not even looked at.
@@ -785,7 +785,6 @@ SET work_mem = '64MB'
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    folded bigint;
     first_day date;
     last_day date;
 BEGIN
@@ -926,7 +925,7 @@ BEGIN
         ) AS r
         WHERE r.place <= 10
     )
-    SELECT count(*), min(f.day), max(f.day) INTO folded, first_day, last_day FROM facts AS f;
+    SELECT min(f.day), max(f.day) INTO first_day, last_day FROM facts AS f;
 
     -- A day that was there already had its own ten.
     DELETE FROM llm.rollup_slowest AS s
@@ -941,12 +940,10 @@ BEGIN
         WHERE r.day BETWEEN first_day AND last_day AND r.month IS NOT NULL
     ) AS p
     WHERE s.ctid = p.row_id AND p.place > 10;
-    UPDATE llm.rollup_state SET activity_before = least(activity_before, first_day) WHERE activity_before > first_day;
-    RETURN folded;
+    UPDATE llm.rollup_state SET activity_before = first_day WHERE activity_before > first_day;
 END
 $$;
-COMMENT ON FUNCTION llm.fold_logs(timestamptz, timestamptz) IS 'Adds the logs of a span of time to the rollups and '
-    'returns how many they were';
+COMMENT ON FUNCTION llm.fold_logs(timestamptz, timestamptz) IS 'Adds the logs of a span of time to the rollups';
 
 CREATE FUNCTION llm.fold_sessions(low timestamptz, high timestamptz)
 RETURNS void

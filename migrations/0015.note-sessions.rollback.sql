@@ -1,4 +1,3 @@
-DROP TRIGGER sessions_truncation_is_noted ON llm.sessions;
 DROP TRIGGER sessions_removals_are_noted ON llm.sessions;
 DROP TRIGGER sessions_changes_are_noted ON llm.sessions;
 DROP TRIGGER sessions_additions_are_noted ON llm.sessions;

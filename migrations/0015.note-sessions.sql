@@ -19,8 +19,3 @@ AFTER DELETE ON llm.sessions
 REFERENCING OLD TABLE AS removed
 FOR EACH STATEMENT EXECUTE FUNCTION llm.note_sessions();
 COMMENT ON TRIGGER sessions_removals_are_noted ON llm.sessions IS 'A deleted session leaves the reports at once';
-
-CREATE TRIGGER sessions_truncation_is_noted
-AFTER TRUNCATE ON llm.sessions
-FOR EACH STATEMENT EXECUTE FUNCTION llm.note_all();
-COMMENT ON TRIGGER sessions_truncation_is_noted ON llm.sessions IS 'TRUNCATE deletes';

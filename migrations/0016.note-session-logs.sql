@@ -24,4 +24,5 @@ COMMENT ON TRIGGER session_logs_removals_are_noted ON llm.session_logs IS 'A del
 CREATE TRIGGER session_logs_truncation_is_noted
 AFTER TRUNCATE ON llm.session_logs
 FOR EACH STATEMENT EXECUTE FUNCTION llm.note_all();
-COMMENT ON TRIGGER session_logs_truncation_is_noted ON llm.session_logs IS 'TRUNCATE deletes';
+COMMENT ON TRIGGER session_logs_truncation_is_noted ON llm.session_logs IS 'TRUNCATE deletes; that of sessions has to '
+    'take their logs along';

@@ -43,7 +43,7 @@ DECLARE
     sessions uuid [];
     quarters timestamptz [];
 BEGIN
-    -- The everyday case is to be cheap.
+    -- The everyday case is to be cheap, so what llm.noted_before() says is written out: calling it takes time.
     IF TG_OP = 'INSERT' THEN
         PERFORM
         FROM added AS a
@@ -230,9 +230,5 @@ COMMENT ON TRIGGER model_configs_max_tokens_is_noted ON llm.model_configs IS 'Wh
 CREATE TRIGGER session_logs_truncation_is_noted
 AFTER TRUNCATE ON llm.session_logs
 FOR EACH STATEMENT EXECUTE FUNCTION llm.note_all();
-COMMENT ON TRIGGER session_logs_truncation_is_noted ON llm.session_logs IS 'TRUNCATE deletes';
-
-CREATE TRIGGER sessions_truncation_is_noted
-AFTER TRUNCATE ON llm.sessions
-FOR EACH STATEMENT EXECUTE FUNCTION llm.note_all();
-COMMENT ON TRIGGER sessions_truncation_is_noted ON llm.sessions IS 'TRUNCATE deletes';
+COMMENT ON TRIGGER session_logs_truncation_is_noted ON llm.session_logs IS 'TRUNCATE deletes; that of sessions has to '
+    'take their logs along';

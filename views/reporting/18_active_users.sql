@@ -2,8 +2,7 @@
 -- its own window, so that asking for thirty days costs thirty windows; what is not rolled up is worked out once.
 CREATE OR REPLACE VIEW reporting.active_users AS
 WITH stale AS MATERIALIZED (
-    SELECT least(s.activity_before, (SELECT min(t.day) FROM llm.touched_days('logs') AS t)) AS from_day
-    FROM llm.rollup_state AS s
+    SELECT b.from_day FROM llm.activity_border AS b
 ), live AS MATERIALIZED (
     SELECT a.day, a.gap_days, a.users
     FROM llm.activity_rows AS a

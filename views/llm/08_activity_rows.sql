@@ -1,8 +1,7 @@
 -- llm.rollup_activity, and the same worked out for the days from which on it may not be right.
 CREATE OR REPLACE VIEW llm.activity_rows AS
 WITH stale AS MATERIALIZED (
-    SELECT least(s.activity_before, (SELECT min(t.day) FROM llm.touched_days('logs') AS t)) AS from_day
-    FROM llm.rollup_state AS s
+    SELECT b.from_day FROM llm.activity_border AS b
 ), active AS MATERIALIZED (
     SELECT DISTINCT u.day, u.key
     FROM llm.usage_rows AS u
