@@ -118,6 +118,8 @@ CREATE INDEX rollup_usage_dimension_day_idx ON llm.rollup_usage (dimension, day)
 CREATE INDEX rollup_usage_users_idx ON llm.rollup_usage (key, day) WHERE dimension = 'user';
 
 CREATE TABLE llm.rollup_hours (
+    -- squawk-ignore prefer-timestamp-tz
+    local_hour              timestamp   NOT NULL,
     hour                    timestamptz NOT NULL,
     deployment_id           bigint      NOT NULL,
     month                   date        NULL,
@@ -127,7 +129,10 @@ CREATE TABLE llm.rollup_hours (
     tokens                  bigint      NOT NULL
 );
 COMMENT ON TABLE llm.rollup_hours IS '시간대별 집계: requests and tokens by hour and deployment';
-COMMENT ON COLUMN llm.rollup_hours.hour IS '시간대: when an hour of the reporting time zone began';
+COMMENT ON COLUMN llm.rollup_hours.local_hour IS '시간대: the start of the hour, as clocks in the reporting time zone '
+    'show it';
+COMMENT ON COLUMN llm.rollup_hours.hour IS '시간대 시작: the instant it began; the hour that comes twice when clocks are '
+    'put back has two';
 COMMENT ON COLUMN llm.rollup_hours.deployment_id IS '배포: which served the requests';
 COMMENT ON COLUMN llm.rollup_hours.month IS 'The month (UTC) its logs are stored in; NULL = they are no longer stored';
 COMMENT ON COLUMN llm.rollup_hours.requests IS '요청 수';
@@ -135,8 +140,12 @@ COMMENT ON COLUMN llm.rollup_hours.answered_requests IS '응답된 요청 수: w
 COMMENT ON COLUMN llm.rollup_hours.requests_without_tokens IS '토큰 수 미상 요청 수: whose token_used is not known';
 COMMENT ON COLUMN llm.rollup_hours.tokens IS '사용 토큰 수: sum of the known token_used';
 
-CREATE UNIQUE INDEX rollup_hours_key ON llm.rollup_hours (hour, deployment_id, month) WHERE month IS NOT NULL;
+CREATE UNIQUE INDEX rollup_hours_key ON llm.rollup_hours (local_hour, hour, deployment_id, month)
+WHERE month IS NOT NULL;
 COMMENT ON INDEX llm.rollup_hours_key IS 'One row per deployment, hour and stored month';
+-- Whichever way a report asks for a time.
+CREATE INDEX rollup_hours_day_idx ON llm.rollup_hours ((local_hour::date));
+CREATE INDEX rollup_hours_local_hour_idx ON llm.rollup_hours (local_hour);
 CREATE INDEX rollup_hours_hour_idx ON llm.rollup_hours (hour);
 
 CREATE TABLE llm.rollup_slowest (
@@ -232,6 +241,7 @@ SELECT
     l.log_sequence,
     l.request_time,
     (l.request_time AT TIME ZONE z.time_zone)::date AS day,
+    date_trunc('hour', l.request_time AT TIME ZONE z.time_zone) AS local_hour,
     date_trunc('hour', l.request_time, z.time_zone) AS hour,
     date_trunc('month', llm.uuidv7_time(l.session_id) AT TIME ZONE 'UTC')::date AS month,
     s.user_id,
@@ -257,7 +267,9 @@ COMMENT ON COLUMN llm.log_facts.session_id IS '세션 고유 식별자: with log
 COMMENT ON COLUMN llm.log_facts.log_sequence IS '세션 내 로그 순번';
 COMMENT ON COLUMN llm.log_facts.request_time IS '요청 시간';
 COMMENT ON COLUMN llm.log_facts.day IS '일자: of request_time, in the reporting time zone';
-COMMENT ON COLUMN llm.log_facts.hour IS '시간대: when the hour of the reporting time zone began that request_time lies in';
+COMMENT ON COLUMN llm.log_facts.local_hour IS '시간대: the start of the hour of request_time, as clocks in the reporting '
+    'time zone show it';
+COMMENT ON COLUMN llm.log_facts.hour IS '시간대 시작: the instant that hour began';
 COMMENT ON COLUMN llm.log_facts.month IS 'The month (UTC) the log is stored in';
 COMMENT ON COLUMN llm.log_facts.user_id IS '사용자: who made the request';
 COMMENT ON COLUMN llm.log_facts.department_id IS '소속 부서: of the user at request_time';
@@ -570,11 +582,17 @@ COMMENT ON FUNCTION llm.day_start(timestamp, text) IS 'When a day begins in a ti
 
 CREATE FUNCTION llm.touched_days(touched text)
 RETURNS TABLE (day date, from_time timestamptz, until_time timestamptz)
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 -- Within a view a function acts for whoever reads the view: an analyst, who may not read our tables.
 SECURITY DEFINER
-BEGIN ATOMIC
+-- Planned once in a session: every report asks, and hardly ever is there anything.
+SET plan_cache_mode = force_generic_plan
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     WITH spans AS (
         SELECT t.from_time, t.until_time
         FROM llm.rollup_touches AS t
@@ -619,7 +637,8 @@ BEGIN ATOMIC
         b.high AT TIME ZONE b.time_zone,
         interval '1 day'
     ) AS d (midnight);
-END;
+END
+$$;
 COMMENT ON FUNCTION llm.touched_days(text) IS 'The closed days that changed since they were rolled up, by entity (logs '
     'or sessions), and the part of each that is closed';
 
@@ -703,14 +722,14 @@ BEGIN
         WHERE ended_before = 'infinity' AND f.end_time IS NULL
     )
     SELECT
-        c.day, c.month, c.department_id, count(*), sum(c.duration_us)::bigint, sum(g.requests)::bigint,
-        sum(g.requests_without_tokens)::bigint, sum(g.tokens)::bigint, c.has_project, c.session_type, c.status
+        c.day, c.month, c.department_id, count(*), llm.bigint_sum(c.duration_us), llm.bigint_sum(g.requests),
+        llm.bigint_sum(g.requests_without_tokens), llm.bigint_sum(g.tokens), c.has_project, c.session_type, c.status
     FROM chosen AS c
     CROSS JOIN LATERAL (
         SELECT
             count(*) AS requests,
             count(*) - count(l.token_used) AS requests_without_tokens,
-            coalesce(sum(l.token_used), 0) AS tokens
+            coalesce(llm.bigint_sum(l.token_used), 0) AS tokens
         FROM llm.session_logs AS l
         WHERE l.session_id = c.session_id AND l.request_time < logged_before
     ) AS g
@@ -735,7 +754,7 @@ BEGIN
     RETURN QUERY
     SELECT
         f.day, f.month, f.department_id, 0::bigint, 0::bigint, count(*), count(*) - count(l.token_used),
-        coalesce(sum(l.token_used), 0)::bigint, f.has_project, f.session_type, f.status
+        coalesce(llm.bigint_sum(l.token_used), 0), f.has_project, f.session_type, f.status
     FROM llm.session_logs AS l
     INNER JOIN llm.session_facts AS f ON l.session_id = f.session_id
     WHERE l.request_time >= logged_from AND l.request_time < logged_before AND l.session_id >= logged_by
@@ -795,7 +814,7 @@ BEGIN
     ), cells AS MATERIALIZED (
         -- One pass for all dimensions. By user and day a histogram would be as long as the list of latencies.
         SELECT
-            f.day, f.month, f.hour, f.bucket,
+            f.day, f.month, f.local_hour, f.hour, f.bucket,
             CASE
                 WHEN grouping(f.hour) = 0 THEN NULL
                 WHEN grouping(f.config_id) = 0 THEN 'config'
@@ -822,18 +841,19 @@ BEGIN
         FROM facts AS f
         GROUP BY
             f.day, f.month, GROUPING SETS (
-                (f.hour, f.deployment_id), (f.config_id, f.bucket), (f.department_id, f.bucket),
+                (f.local_hour, f.hour, f.deployment_id), (f.config_id, f.bucket), (f.department_id, f.bucket),
                 (f.deployment_id, f.bucket), (f.model_id, f.bucket), (f.project_id, f.bucket),
                 (f.template_id, f.bucket), (f.user_id), (f.bucket)
             )
     ), hours AS (
         INSERT INTO llm.rollup_hours AS h (
-            hour, deployment_id, month, requests, answered_requests, requests_without_tokens, tokens
+            local_hour, hour, deployment_id, month, requests, answered_requests, requests_without_tokens, tokens
         )
-        SELECT c.hour, c.key, c.month, c.requests, c.answered_requests, c.requests_without_tokens, c.tokens
+        SELECT
+            c.local_hour, c.hour, c.key, c.month, c.requests, c.answered_requests, c.requests_without_tokens, c.tokens
         FROM cells AS c
         WHERE c.dimension IS NULL
-        ON CONFLICT (hour, deployment_id, month) WHERE month IS NOT NULL DO UPDATE SET
+        ON CONFLICT (local_hour, hour, deployment_id, month) WHERE month IS NOT NULL DO UPDATE SET
             requests = h.requests + excluded.requests,
             answered_requests = h.answered_requests + excluded.answered_requests,
             requests_without_tokens = h.requests_without_tokens + excluded.requests_without_tokens,
@@ -844,8 +864,9 @@ BEGIN
             tokens, latency_us, max_latency_us, first_request_time, last_request_time, latencies
         )
         SELECT
-            r.dimension, r.day, r.key, r.month, sum(r.requests), sum(r.answered_requests),
-            sum(r.requests_without_tokens), sum(r.at_max_tokens_requests), sum(r.tokens), sum(r.latency_us),
+            r.dimension, r.day, r.key, r.month, llm.bigint_sum(r.requests), llm.bigint_sum(r.answered_requests),
+            llm.bigint_sum(r.requests_without_tokens), llm.bigint_sum(r.at_max_tokens_requests),
+            llm.bigint_sum(r.tokens), llm.bigint_sum(r.latency_us),
             max(r.max_latency_us), min(r.first_request_time), max(r.last_request_time),
             CASE WHEN count(r.bucket) > 0 THEN row(
                 array_agg(r.bucket ORDER BY r.bucket) FILTER (WHERE r.bucket IS NOT NULL),
@@ -854,9 +875,9 @@ BEGIN
         FROM (
             SELECT
                 c.*,
-                sum(c.answered_requests) OVER (
+                llm.bigint_sum(c.answered_requests) OVER (
                     PARTITION BY c.dimension, c.day, c.key, c.month ORDER BY c.bucket
-                )::bigint AS rank
+                ) AS rank
             FROM cells AS c
             WHERE c.dimension IS NOT NULL
         ) AS r
@@ -879,7 +900,7 @@ BEGIN
         FROM (
             SELECT
                 c.*,
-                sum(c.answered_requests) OVER (
+                llm.bigint_sum(c.answered_requests) OVER (
                     PARTITION BY c.dimension, c.day, c.key, c.month ORDER BY c.bucket DESC
                 ) - c.answered_requests AS slower
             FROM cells AS c
@@ -925,7 +946,7 @@ BEGIN
         ) AS r
         WHERE r.place <= 10
     )
-    SELECT min(f.day), max(f.day) INTO first_day, last_day FROM facts AS f;
+    SELECT min(c.day), max(c.day) INTO first_day, last_day FROM cells AS c;
 
     -- A day that was there already had its own ten.
     DELETE FROM llm.rollup_slowest AS s
@@ -952,8 +973,9 @@ SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     INSERT INTO llm.rollup_sessions AS r
     SELECT
-        s.day, s.month, s.department_id, sum(s.sessions), sum(s.duration_us), sum(s.requests),
-        sum(s.requests_without_tokens), sum(s.tokens), s.has_project, s.session_type, s.status
+        s.day, s.month, s.department_id, llm.bigint_sum(s.sessions), llm.bigint_sum(s.duration_us),
+        llm.bigint_sum(s.requests), llm.bigint_sum(s.requests_without_tokens), llm.bigint_sum(s.tokens), s.has_project,
+        s.session_type, s.status
     FROM (
         SELECT * FROM llm.session_sums('-infinity', 'infinity', low, high, high)
         UNION ALL
@@ -988,8 +1010,7 @@ BEGIN
     IF touched = 'logs' THEN
         DELETE FROM llm.rollup_usage AS u WHERE u.day = again AND u.month IS NOT NULL;
         DELETE FROM llm.rollup_slowest AS s WHERE s.day = again AND s.month IS NOT NULL;
-        DELETE FROM llm.rollup_hours AS h
-        WHERE h.hour >= d.from_time AND h.hour < d.until_time AND h.month IS NOT NULL;
+        DELETE FROM llm.rollup_hours AS h WHERE h.local_hour::date = again AND h.month IS NOT NULL;
         UPDATE llm.rollup_state SET activity_before = least(activity_before, again);
         PERFORM llm.fold_logs(d.from_time, d.until_time);
     ELSE

@@ -59,7 +59,7 @@ RETURNS timestamptz
 LANGUAGE sql
 IMMUTABLE STRICT PARALLEL SAFE
 RETURN to_timestamp(
-    ('x' || substr(replace(id::text, '-', ''), 1, 12))::bit(48)::bigint / 1000.0::double precision
+    ('x' || encode(substr(uuid_send(id), 1, 6), 'hex'))::bit(48)::bigint / 1000.0::double precision
 );
 COMMENT ON FUNCTION llm.uuidv7_time(uuid) IS 'The time a UUIDv7 carries, to the millisecond';
 

@@ -116,6 +116,8 @@ CREATE INDEX rollup_usage_dimension_day_idx ON llm.rollup_usage (dimension, day)
 CREATE INDEX rollup_usage_users_idx ON llm.rollup_usage (key, day) WHERE dimension = 'user';
 
 CREATE TABLE llm.rollup_hours (
+    -- squawk-ignore prefer-timestamp-tz
+    local_hour              timestamp   NOT NULL,
     hour                    timestamptz NOT NULL,
     deployment_id           bigint      NOT NULL,
     month                   date        NULL,
@@ -125,7 +127,10 @@ CREATE TABLE llm.rollup_hours (
     tokens                  bigint      NOT NULL
 );
 COMMENT ON TABLE llm.rollup_hours IS '시간대별 집계: requests and tokens by hour and deployment';
-COMMENT ON COLUMN llm.rollup_hours.hour IS '시간대: when an hour of the reporting time zone began';
+COMMENT ON COLUMN llm.rollup_hours.local_hour IS '시간대: the start of the hour, as clocks in the reporting time zone '
+    'show it';
+COMMENT ON COLUMN llm.rollup_hours.hour IS '시간대 시작: the instant it began; the hour that comes twice when clocks are '
+    'put back has two';
 COMMENT ON COLUMN llm.rollup_hours.deployment_id IS '배포: which served the requests';
 COMMENT ON COLUMN llm.rollup_hours.month IS 'The month (UTC) its logs are stored in; NULL = they are no longer stored';
 COMMENT ON COLUMN llm.rollup_hours.requests IS '요청 수';
@@ -133,8 +138,12 @@ COMMENT ON COLUMN llm.rollup_hours.answered_requests IS '응답된 요청 수: w
 COMMENT ON COLUMN llm.rollup_hours.requests_without_tokens IS '토큰 수 미상 요청 수: whose token_used is not known';
 COMMENT ON COLUMN llm.rollup_hours.tokens IS '사용 토큰 수: sum of the known token_used';
 
-CREATE UNIQUE INDEX rollup_hours_key ON llm.rollup_hours (hour, deployment_id, month) WHERE month IS NOT NULL;
+CREATE UNIQUE INDEX rollup_hours_key ON llm.rollup_hours (local_hour, hour, deployment_id, month)
+WHERE month IS NOT NULL;
 COMMENT ON INDEX llm.rollup_hours_key IS 'One row per deployment, hour and stored month';
+-- Whichever way a report asks for a time.
+CREATE INDEX rollup_hours_day_idx ON llm.rollup_hours ((local_hour::date));
+CREATE INDEX rollup_hours_local_hour_idx ON llm.rollup_hours (local_hour);
 CREATE INDEX rollup_hours_hour_idx ON llm.rollup_hours (hour);
 
 CREATE TABLE llm.rollup_slowest (
@@ -230,6 +239,7 @@ SELECT
     l.log_sequence,
     l.request_time,
     (l.request_time AT TIME ZONE z.time_zone)::date AS day,
+    date_trunc('hour', l.request_time AT TIME ZONE z.time_zone) AS local_hour,
     date_trunc('hour', l.request_time, z.time_zone) AS hour,
     date_trunc('month', llm.uuidv7_time(l.session_id) AT TIME ZONE 'UTC')::date AS month,
     s.user_id,
@@ -255,7 +265,9 @@ COMMENT ON COLUMN llm.log_facts.session_id IS '세션 고유 식별자: with log
 COMMENT ON COLUMN llm.log_facts.log_sequence IS '세션 내 로그 순번';
 COMMENT ON COLUMN llm.log_facts.request_time IS '요청 시간';
 COMMENT ON COLUMN llm.log_facts.day IS '일자: of request_time, in the reporting time zone';
-COMMENT ON COLUMN llm.log_facts.hour IS '시간대: when the hour of the reporting time zone began that request_time lies in';
+COMMENT ON COLUMN llm.log_facts.local_hour IS '시간대: the start of the hour of request_time, as clocks in the reporting '
+    'time zone show it';
+COMMENT ON COLUMN llm.log_facts.hour IS '시간대 시작: the instant that hour began';
 COMMENT ON COLUMN llm.log_facts.month IS 'The month (UTC) the log is stored in';
 COMMENT ON COLUMN llm.log_facts.user_id IS '사용자: who made the request';
 COMMENT ON COLUMN llm.log_facts.department_id IS '소속 부서: of the user at request_time';

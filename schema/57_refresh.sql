@@ -13,11 +13,17 @@ COMMENT ON FUNCTION llm.day_start(timestamp, text) IS 'When a day begins in a ti
 
 CREATE FUNCTION llm.touched_days(touched text)
 RETURNS TABLE (day date, from_time timestamptz, until_time timestamptz)
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 -- Within a view a function acts for whoever reads the view: an analyst, who may not read our tables.
 SECURITY DEFINER
-BEGIN ATOMIC
+-- Planned once in a session: every report asks, and hardly ever is there anything.
+SET plan_cache_mode = force_generic_plan
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     WITH spans AS (
         SELECT t.from_time, t.until_time
         FROM llm.rollup_touches AS t
@@ -62,7 +68,8 @@ BEGIN ATOMIC
         b.high AT TIME ZONE b.time_zone,
         interval '1 day'
     ) AS d (midnight);
-END;
+END
+$$;
 COMMENT ON FUNCTION llm.touched_days(text) IS 'The closed days that changed since they were rolled up, by entity (logs '
     'or sessions), and the part of each that is closed';
 
@@ -146,14 +153,14 @@ BEGIN
         WHERE ended_before = 'infinity' AND f.end_time IS NULL
     )
     SELECT
-        c.day, c.month, c.department_id, count(*), sum(c.duration_us)::bigint, sum(g.requests)::bigint,
-        sum(g.requests_without_tokens)::bigint, sum(g.tokens)::bigint, c.has_project, c.session_type, c.status
+        c.day, c.month, c.department_id, count(*), llm.bigint_sum(c.duration_us), llm.bigint_sum(g.requests),
+        llm.bigint_sum(g.requests_without_tokens), llm.bigint_sum(g.tokens), c.has_project, c.session_type, c.status
     FROM chosen AS c
     CROSS JOIN LATERAL (
         SELECT
             count(*) AS requests,
             count(*) - count(l.token_used) AS requests_without_tokens,
-            coalesce(sum(l.token_used), 0) AS tokens
+            coalesce(llm.bigint_sum(l.token_used), 0) AS tokens
         FROM llm.session_logs AS l
         WHERE l.session_id = c.session_id AND l.request_time < logged_before
     ) AS g
@@ -178,7 +185,7 @@ BEGIN
     RETURN QUERY
     SELECT
         f.day, f.month, f.department_id, 0::bigint, 0::bigint, count(*), count(*) - count(l.token_used),
-        coalesce(sum(l.token_used), 0)::bigint, f.has_project, f.session_type, f.status
+        coalesce(llm.bigint_sum(l.token_used), 0), f.has_project, f.session_type, f.status
     FROM llm.session_logs AS l
     INNER JOIN llm.session_facts AS f ON l.session_id = f.session_id
     WHERE l.request_time >= logged_from AND l.request_time < logged_before AND l.session_id >= logged_by
@@ -238,7 +245,7 @@ BEGIN
     ), cells AS MATERIALIZED (
         -- One pass for all dimensions. By user and day a histogram would be as long as the list of latencies.
         SELECT
-            f.day, f.month, f.hour, f.bucket,
+            f.day, f.month, f.local_hour, f.hour, f.bucket,
             CASE
                 WHEN grouping(f.hour) = 0 THEN NULL
                 WHEN grouping(f.config_id) = 0 THEN 'config'
@@ -265,18 +272,19 @@ BEGIN
         FROM facts AS f
         GROUP BY
             f.day, f.month, GROUPING SETS (
-                (f.hour, f.deployment_id), (f.config_id, f.bucket), (f.department_id, f.bucket),
+                (f.local_hour, f.hour, f.deployment_id), (f.config_id, f.bucket), (f.department_id, f.bucket),
                 (f.deployment_id, f.bucket), (f.model_id, f.bucket), (f.project_id, f.bucket),
                 (f.template_id, f.bucket), (f.user_id), (f.bucket)
             )
     ), hours AS (
         INSERT INTO llm.rollup_hours AS h (
-            hour, deployment_id, month, requests, answered_requests, requests_without_tokens, tokens
+            local_hour, hour, deployment_id, month, requests, answered_requests, requests_without_tokens, tokens
         )
-        SELECT c.hour, c.key, c.month, c.requests, c.answered_requests, c.requests_without_tokens, c.tokens
+        SELECT
+            c.local_hour, c.hour, c.key, c.month, c.requests, c.answered_requests, c.requests_without_tokens, c.tokens
         FROM cells AS c
         WHERE c.dimension IS NULL
-        ON CONFLICT (hour, deployment_id, month) WHERE month IS NOT NULL DO UPDATE SET
+        ON CONFLICT (local_hour, hour, deployment_id, month) WHERE month IS NOT NULL DO UPDATE SET
             requests = h.requests + excluded.requests,
             answered_requests = h.answered_requests + excluded.answered_requests,
             requests_without_tokens = h.requests_without_tokens + excluded.requests_without_tokens,
@@ -287,8 +295,9 @@ BEGIN
             tokens, latency_us, max_latency_us, first_request_time, last_request_time, latencies
         )
         SELECT
-            r.dimension, r.day, r.key, r.month, sum(r.requests), sum(r.answered_requests),
-            sum(r.requests_without_tokens), sum(r.at_max_tokens_requests), sum(r.tokens), sum(r.latency_us),
+            r.dimension, r.day, r.key, r.month, llm.bigint_sum(r.requests), llm.bigint_sum(r.answered_requests),
+            llm.bigint_sum(r.requests_without_tokens), llm.bigint_sum(r.at_max_tokens_requests),
+            llm.bigint_sum(r.tokens), llm.bigint_sum(r.latency_us),
             max(r.max_latency_us), min(r.first_request_time), max(r.last_request_time),
             CASE WHEN count(r.bucket) > 0 THEN row(
                 array_agg(r.bucket ORDER BY r.bucket) FILTER (WHERE r.bucket IS NOT NULL),
@@ -297,9 +306,9 @@ BEGIN
         FROM (
             SELECT
                 c.*,
-                sum(c.answered_requests) OVER (
+                llm.bigint_sum(c.answered_requests) OVER (
                     PARTITION BY c.dimension, c.day, c.key, c.month ORDER BY c.bucket
-                )::bigint AS rank
+                ) AS rank
             FROM cells AS c
             WHERE c.dimension IS NOT NULL
         ) AS r
@@ -322,7 +331,7 @@ BEGIN
         FROM (
             SELECT
                 c.*,
-                sum(c.answered_requests) OVER (
+                llm.bigint_sum(c.answered_requests) OVER (
                     PARTITION BY c.dimension, c.day, c.key, c.month ORDER BY c.bucket DESC
                 ) - c.answered_requests AS slower
             FROM cells AS c
@@ -368,7 +377,7 @@ BEGIN
         ) AS r
         WHERE r.place <= 10
     )
-    SELECT min(f.day), max(f.day) INTO first_day, last_day FROM facts AS f;
+    SELECT min(c.day), max(c.day) INTO first_day, last_day FROM cells AS c;
 
     -- A day that was there already had its own ten.
     DELETE FROM llm.rollup_slowest AS s
@@ -395,8 +404,9 @@ SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     INSERT INTO llm.rollup_sessions AS r
     SELECT
-        s.day, s.month, s.department_id, sum(s.sessions), sum(s.duration_us), sum(s.requests),
-        sum(s.requests_without_tokens), sum(s.tokens), s.has_project, s.session_type, s.status
+        s.day, s.month, s.department_id, llm.bigint_sum(s.sessions), llm.bigint_sum(s.duration_us),
+        llm.bigint_sum(s.requests), llm.bigint_sum(s.requests_without_tokens), llm.bigint_sum(s.tokens), s.has_project,
+        s.session_type, s.status
     FROM (
         SELECT * FROM llm.session_sums('-infinity', 'infinity', low, high, high)
         UNION ALL
@@ -431,8 +441,7 @@ BEGIN
     IF touched = 'logs' THEN
         DELETE FROM llm.rollup_usage AS u WHERE u.day = again AND u.month IS NOT NULL;
         DELETE FROM llm.rollup_slowest AS s WHERE s.day = again AND s.month IS NOT NULL;
-        DELETE FROM llm.rollup_hours AS h
-        WHERE h.hour >= d.from_time AND h.hour < d.until_time AND h.month IS NOT NULL;
+        DELETE FROM llm.rollup_hours AS h WHERE h.local_hour::date = again AND h.month IS NOT NULL;
         UPDATE llm.rollup_state SET activity_before = least(activity_before, again);
         PERFORM llm.fold_logs(d.from_time, d.until_time);
     ELSE

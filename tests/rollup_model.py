@@ -13,6 +13,7 @@ CREATE VIEW model.stored_logs AS
 SELECT
     l.session_id, l.log_sequence, l.request_time, l.token_used, l.tableoid::regclass::text AS partition,
     (l.request_time AT TIME ZONE z.time_zone)::date AS day,
+    date_trunc('hour', l.request_time AT TIME ZONE z.time_zone) AS local_hour,
     l.request_time - (
         l.request_time AT TIME ZONE z.time_zone - date_trunc('hour', l.request_time AT TIME ZONE z.time_zone)
     ) AS hour,
@@ -85,13 +86,14 @@ QUESTIONS = {
     ),
     "hours": (
         """
-        SELECT hour, deployment_id, sum(requests), sum(answered_requests), sum(requests_without_tokens), sum(tokens)
-        FROM llm.hour_rows GROUP BY hour, deployment_id
+        SELECT request_day, request_hour, hour_start, deployment_id, requests, answered_requests,
+            requests_without_tokens, tokens
+        FROM reporting.hourly_usage_by_deployment
         """,
         """
-        SELECT hour, deployment_id, count(*), count(*) FILTER (WHERE answered),
+        SELECT day, local_hour, hour, deployment_id, count(*), count(*) FILTER (WHERE answered),
             count(*) FILTER (WHERE token_used IS NULL), coalesce(sum(token_used), 0)
-        FROM model.logs GROUP BY hour, deployment_id
+        FROM model.logs GROUP BY day, local_hour, hour, deployment_id
         """,
     ),
     "sessions": (
@@ -136,16 +138,28 @@ QUESTIONS = {
     "periods": (
         """
         SELECT grain, dimension::text, key, first_day, requests, answered_requests, requests_without_tokens, tokens,
-            requests_before, tokens_before
+            requests_before, tokens_before, request_share, token_share, requests_change
         FROM llm.usage_periods
         """,
         """
         SELECT p.grain, p.dimension, p.key, p.first_day, p.requests, p.answered_requests, p.requests_without_tokens,
-            p.tokens, coalesce(b.requests, 0), coalesce(b.tokens, 0)
+            p.tokens, coalesce(b.requests, 0), coalesce(b.tokens, 0), p.requests / sum(p.requests) OVER parts::float8,
+            p.tokens / nullif(sum(p.tokens) OVER parts, 0)::float8, p.requests / b.requests::float8 - 1
         FROM periods AS p
         LEFT JOIN periods AS b
             ON (p.grain, p.dimension) = (b.grain, b.dimension) AND p.key IS NOT DISTINCT FROM b.key
             AND b.first_day = p.first_day - ('1 ' || p.grain)::interval
+        WINDOW parts AS (PARTITION BY p.grain, p.dimension, p.first_day)
+        """,
+    ),
+    "last_requests": (
+        "SELECT user_id, last_request_time FROM reporting.dormant_accounts",
+        """
+        SELECT u.user_id, max(l.request_time)
+        FROM llm.users AS u LEFT JOIN model.logs AS l USING (user_id)
+        GROUP BY u.user_id
+        HAVING NOT u.is_active OR coalesce(greatest(u.last_login, max(l.request_time)), '-infinity')
+            < now() - interval '90 days'
         """,
     ),
     "percentiles": (

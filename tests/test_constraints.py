@@ -258,7 +258,7 @@ REFUSED = [
 ROLLUPS = """
 INSERT INTO llm.rollup_touches VALUES ('logs', '2020-01-01', '2020-01-02');
 INSERT INTO llm.rollup_usage VALUES ('2020-01-01', '2020-01-01', NULL, 1, 0, 1, 0, 0, 0, NULL, 'now', 'now', 'project');
-INSERT INTO llm.rollup_hours VALUES ('2020-01-01', 1, '2020-01-01', 1, 0, 1, 0);
+INSERT INTO llm.rollup_hours VALUES ('2020-01-01', '2020-01-01', 1, '2020-01-01', 1, 0, 1, 0);
 INSERT INTO llm.rollup_slowest VALUES ('2020-01-01', 1, '2020-01-01', NULL, 1, NULL, 'now', llm.uuidv7(), 'project');
 INSERT INTO llm.rollup_sessions VALUES ('2020-01-01', '2020-01-01', NULL, 1, 1, 1, 1, 1, false, 'test', 'completed');
 INSERT INTO llm.rollup_activity VALUES ('2020-01-01', NULL, 1);

@@ -153,7 +153,7 @@ DRIFT = {
     ),
     "function arguments": (
         "CREATE OR REPLACE FUNCTION llm.uuidv7_time(id uuid DEFAULT NULL) RETURNS timestamptz LANGUAGE sql IMMUTABLE "
-        "STRICT PARALLEL SAFE RETURN to_timestamp(('x' || substr(replace(id::text, '-', ''), 1, 12))::bit(48)::bigint "
+        "STRICT PARALLEL SAFE RETURN to_timestamp(('x' || encode(substr(uuid_send(id), 1, 6), 'hex'))::bit(48)::bigint "
         "/ 1000.0::double precision)",
         ["function llm.uuidv7_time(uuid): arguments is id uuid DEFAULT NULL::uuid, should be id uuid"],
     ),

@@ -511,8 +511,8 @@ THIRTY_DAYS = [
 ]
 OTHER_INDEXES = {
     "active_users": "rollup_activity_key",
-    "hourly_usage_by_deployment": "rollup_hours_hour_idx",
-    "traffic_by_weekday_and_hour": "rollup_hours_hour_idx",
+    "hourly_usage_by_deployment": "rollup_hours_local_hour_idx",
+    "traffic_by_weekday_and_hour": "rollup_hours_day_idx",
     "slowest_requests": "rollup_slowest_dimension_day_idx",
 }
 
@@ -540,7 +540,7 @@ def test_a_month_reads_the_rollups_of_a_month(quarter: psycopg.Connection) -> No
     closed_months = {f"session_logs_2024_0{month}" for month in (1, 2, 3)}
     for view in THIRTY_DAYS:
         everything = "dimension = 'model'" if view == "slowest_requests" else "true"
-        period = "request_week" if view.startswith("weekly") else "request_day"
+        period = {"weekly": "request_week", "hourly": "request_hour"}.get(view.partition("_")[0], "request_day")
         plan = plan_of(view, f"{everything} AND {period} BETWEEN '2024-02-12' AND '2024-03-12'")
         assert OTHER_INDEXES.get(view, "rollup_usage_dimension_day_idx") in plan, view
         assert "session_logs_2024_04" in plan, view
@@ -549,3 +549,7 @@ def test_a_month_reads_the_rollups_of_a_month(quarter: psycopg.Connection) -> No
         assert scanned.isdisjoint({"rollup_usage", "rollup_hours", "rollup_slowest"} | closed_months), view
         # 30 days of 100, each perhaps with those before it.
         assert 0 < rollup_rows_read(plan) < rollup_rows_read(plan_of(view, everything)) / 2, view
+    # Of all time, but one day per user.
+    plan = plan_of("dormant_accounts", "true")
+    assert "rollup_usage_users_idx" in plan
+    assert "Seq Scan on rollup_usage" not in plan

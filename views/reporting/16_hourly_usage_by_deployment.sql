@@ -1,6 +1,6 @@
 CREATE OR REPLACE VIEW reporting.hourly_usage_by_deployment AS
 SELECT
-    u.hour AT TIME ZONE s.time_zone AS request_hour,
+    u.local_hour AS request_hour,
     u.deployment_id,
     e.server_name,
     e.environment,
@@ -13,10 +13,20 @@ SELECT
     u.requests_without_tokens,
     u.tokens,
     u.hour AS hour_start,
-    u.day AS request_day,
-    date_part('hour', u.hour AT TIME ZONE s.time_zone)::integer AS hour_of_day
-FROM llm.hour_rows AS u
-CROSS JOIN llm.rollup_state AS s
+    u.local_hour::date AS request_day,
+    date_part('hour', u.local_hour)::integer AS hour_of_day
+FROM (
+    SELECT
+        h.local_hour,
+        h.hour,
+        h.deployment_id,
+        llm.bigint_sum(h.requests) AS requests,
+        llm.bigint_sum(h.answered_requests) AS answered_requests,
+        llm.bigint_sum(h.requests_without_tokens) AS requests_without_tokens,
+        llm.bigint_sum(h.tokens) AS tokens
+    FROM llm.hour_rows AS h
+    GROUP BY h.local_hour, h.hour, h.deployment_id
+) AS u
 LEFT JOIN llm.deployments AS e ON u.deployment_id = e.deployment_id
 LEFT JOIN llm.environments AS en ON e.environment = en.code
 LEFT JOIN llm.models AS m ON e.model_id = m.model_id;
