@@ -811,10 +811,11 @@ BEGIN
         SELECT f.*, llm.latency_bucket(f.latency_us) AS bucket
         FROM llm.log_facts AS f
         WHERE f.request_time >= low AND f.request_time < high
-    ), cells AS MATERIALIZED (
-        -- One pass for all dimensions. By user and day a histogram would be as long as the list of latencies.
+    ), sums AS MATERIALIZED (
+        -- One pass for all dimensions, and one for their histograms. By user and day a histogram would be as long as the
+        -- list of latencies.
         SELECT
-            f.day, f.month, f.local_hour, f.hour, f.bucket,
+            f.day, f.month, f.local_hour, f.hour,
             CASE
                 WHEN grouping(f.hour) = 0 THEN NULL
                 WHEN grouping(f.config_id) = 0 THEN 'config'
@@ -841,18 +842,53 @@ BEGIN
         FROM facts AS f
         GROUP BY
             f.day, f.month, GROUPING SETS (
-                (f.local_hour, f.hour, f.deployment_id), (f.config_id, f.bucket), (f.department_id, f.bucket),
-                (f.deployment_id, f.bucket), (f.model_id, f.bucket), (f.project_id, f.bucket),
-                (f.template_id, f.bucket), (f.user_id), (f.bucket)
+                (f.local_hour, f.hour, f.deployment_id), f.config_id, f.department_id, f.deployment_id, f.model_id,
+                f.project_id, f.template_id, f.user_id, ()
             )
+    ), cells AS MATERIALIZED (
+        SELECT
+            f.day, f.month, f.bucket,
+            CASE
+                WHEN grouping(f.config_id) = 0 THEN 'config'
+                WHEN grouping(f.department_id) = 0 THEN 'department'
+                WHEN grouping(f.deployment_id) = 0 THEN 'deployment'
+                WHEN grouping(f.model_id) = 0 THEN 'model'
+                WHEN grouping(f.project_id) = 0 THEN 'project'
+                WHEN grouping(f.template_id) = 0 THEN 'template'
+                ELSE 'all'
+            END::llm.rollup_dimension AS dimension,
+            coalesce(
+                f.config_id, f.department_id, f.deployment_id, f.model_id, f.project_id, f.template_id
+            ) AS key,
+            count(*) AS answered
+        FROM facts AS f
+        WHERE f.bucket IS NOT NULL
+        GROUP BY
+            f.day, f.month, f.bucket, GROUPING SETS (
+                f.config_id, f.department_id, f.deployment_id, f.model_id, f.project_id, f.template_id, ()
+            )
+    ), ranked AS MATERIALIZED (
+        SELECT
+            c.dimension, c.day, c.month, c.key, c.bucket,
+            llm.bigint_sum(c.answered) OVER (parts ORDER BY c.bucket) AS rank,
+            llm.bigint_sum(c.answered) OVER parts AS answered
+        FROM cells AS c
+        WINDOW parts AS (PARTITION BY c.dimension, c.day, c.key, c.month)
+    ), histograms AS (
+        SELECT
+            r.dimension, r.day, r.key, r.month,
+            row(array_agg(r.bucket ORDER BY r.bucket), array_agg(r.rank ORDER BY r.bucket))::llm.latency_histogram
+            AS latencies
+        FROM ranked AS r
+        GROUP BY r.dimension, r.day, r.key, r.month
     ), hours AS (
         INSERT INTO llm.rollup_hours AS h (
             local_hour, hour, deployment_id, month, requests, answered_requests, requests_without_tokens, tokens
         )
         SELECT
-            c.local_hour, c.hour, c.key, c.month, c.requests, c.answered_requests, c.requests_without_tokens, c.tokens
-        FROM cells AS c
-        WHERE c.dimension IS NULL
+            s.local_hour, s.hour, s.key, s.month, s.requests, s.answered_requests, s.requests_without_tokens, s.tokens
+        FROM sums AS s
+        WHERE s.dimension IS NULL
         ON CONFLICT (local_hour, hour, deployment_id, month) WHERE month IS NOT NULL DO UPDATE SET
             requests = h.requests + excluded.requests,
             answered_requests = h.answered_requests + excluded.answered_requests,
@@ -864,24 +900,15 @@ BEGIN
             tokens, latency_us, max_latency_us, first_request_time, last_request_time, latencies
         )
         SELECT
-            r.dimension, r.day, r.key, r.month, llm.bigint_sum(r.requests), llm.bigint_sum(r.answered_requests),
-            llm.bigint_sum(r.requests_without_tokens), llm.bigint_sum(r.at_max_tokens_requests),
-            llm.bigint_sum(r.tokens), llm.bigint_sum(r.latency_us),
-            max(r.max_latency_us), min(r.first_request_time), max(r.last_request_time),
-            CASE WHEN count(r.bucket) > 0 THEN row(
-                array_agg(r.bucket ORDER BY r.bucket) FILTER (WHERE r.bucket IS NOT NULL),
-                array_agg(r.rank ORDER BY r.bucket) FILTER (WHERE r.bucket IS NOT NULL)
-            )::llm.latency_histogram END
-        FROM (
-            SELECT
-                c.*,
-                llm.bigint_sum(c.answered_requests) OVER (
-                    PARTITION BY c.dimension, c.day, c.key, c.month ORDER BY c.bucket
-                ) AS rank
-            FROM cells AS c
-            WHERE c.dimension IS NOT NULL
-        ) AS r
-        GROUP BY r.dimension, r.day, r.key, r.month
+            s.dimension, s.day, s.key, s.month, s.requests, s.answered_requests, s.requests_without_tokens,
+            s.at_max_tokens_requests, s.tokens, s.latency_us, s.max_latency_us, s.first_request_time,
+            s.last_request_time, h.latencies
+        FROM sums AS s
+        LEFT JOIN histograms AS h
+            ON s.dimension = h.dimension AND s.day = h.day AND s.month = h.month
+            -- The lowest bigint for no key, as in llm.usage_periods.
+            AND coalesce(s.key, '-9223372036854775808') = coalesce(h.key, '-9223372036854775808')
+        WHERE s.dimension IS NOT NULL
         ON CONFLICT (dimension, day, key, month) WHERE month IS NOT NULL DO UPDATE SET
             requests = u.requests + excluded.requests,
             answered_requests = u.answered_requests + excluded.answered_requests,
@@ -896,17 +923,9 @@ BEGIN
     ), top_cells AS MATERIALIZED (
         -- The cells that the ten slowest of each are in. A missing key counts as 0 here; the ranking below looks
         -- closer.
-        SELECT c.dimension, c.day, c.month, coalesce(c.key, 0) AS key, c.bucket
-        FROM (
-            SELECT
-                c.*,
-                llm.bigint_sum(c.answered_requests) OVER (
-                    PARTITION BY c.dimension, c.day, c.key, c.month ORDER BY c.bucket DESC
-                ) - c.answered_requests AS slower
-            FROM cells AS c
-            WHERE c.bucket IS NOT NULL
-        ) AS c
-        WHERE c.slower < 10
+        SELECT r.dimension, r.day, r.month, coalesce(r.key, 0) AS key, r.bucket
+        FROM ranked AS r
+        WHERE r.answered - r.rank < 10
     ), candidates AS MATERIALIZED (
         SELECT f.*
         FROM facts AS f
@@ -946,7 +965,7 @@ BEGIN
         ) AS r
         WHERE r.place <= 10
     )
-    SELECT min(c.day), max(c.day) INTO first_day, last_day FROM cells AS c;
+    SELECT min(s.day), max(s.day) INTO first_day, last_day FROM sums AS s;
 
     -- A day that was there already had its own ten.
     DELETE FROM llm.rollup_slowest AS s
