@@ -126,7 +126,8 @@ def dsn_of(uri: str, name: str) -> str:
 
 
 def connect(dsn: str) -> psycopg.Connection:
-    db = psycopg.connect(dsn, autocommit=True)
+    # Every question is planned anew, as whoever asks it once has it planned.
+    db = psycopg.connect(dsn, autocommit=True, prepare_threshold=None)
     db.execute("SELECT set_config('statement_timeout', %s, false)", [QUESTION_TIMEOUT])
     return db
 
