@@ -143,6 +143,8 @@ def test_serve_prints_a_dsn_that_works_until_it_is_stopped(tmp_path, stop):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell's background jobs ignore it, and so would what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     dsn = serve.stdout.readline().removeprefix("DSN:").strip()
     assert "psql" in serve.stdout.readline()
