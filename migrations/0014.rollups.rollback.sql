@@ -44,6 +44,7 @@ DROP FUNCTION llm.lock_rollups(boolean);
 DROP FUNCTION llm.fold_activity(date);
 DROP FUNCTION llm.close_until(timestamptz, uuid);
 DROP FUNCTION llm.cut_touches();
+DROP FUNCTION llm.batch_end(timestamptz, timestamptz, integer);
 DROP FUNCTION llm.first_session_since(timestamptz);
 DROP FUNCTION llm.fold_touched_day(text, date);
 DROP FUNCTION llm.fold_sessions(timestamptz, timestamptz);

@@ -568,6 +568,7 @@ END;
 COMMENT ON FUNCTION llm.histogram_of(smallint []) IS 'The histogram of latencies given by their buckets';
 
 -- Keeping the rollups. docs/rollups.md says why no log can fall between what is closed and what is open.
+-- What reads logs is never compiled: that takes seconds where the work takes one, and most servers have jit = on.
 CREATE FUNCTION llm.day_start(day timestamp, zone text)
 RETURNS timestamptz
 LANGUAGE sql
@@ -588,6 +589,7 @@ STABLE
 SECURITY DEFINER
 -- Planned once in a session: every report asks, and hardly ever is there anything.
 SET plan_cache_mode = force_generic_plan
+SET jit = off
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -678,6 +680,7 @@ SECURITY DEFINER
 -- Bounds that the planner knows: it leaves out the months that cannot matter.
 SET plan_cache_mode = force_custom_plan
 SET enable_partitionwise_join = on
+SET jit = off
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -707,6 +710,7 @@ RETURNS SETOF llm.rollup_sessions
 LANGUAGE plpgsql
 STABLE
 SET plan_cache_mode = force_custom_plan
+SET jit = off
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -748,6 +752,7 @@ LANGUAGE plpgsql
 STABLE
 SET plan_cache_mode = force_custom_plan
 SET enable_partitionwise_join = on
+SET jit = off
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -801,6 +806,7 @@ SET plan_cache_mode = force_custom_plan
 SET enable_partitionwise_join = on
 -- A batch is sorted and hashed in memory.
 SET work_mem = '64MB'
+SET jit = off
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -1051,6 +1057,7 @@ RETURNS uuid
 LANGUAGE plpgsql
 STABLE
 SET plan_cache_mode = force_custom_plan
+SET jit = off
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -1064,6 +1071,28 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION llm.first_session_since(timestamptz) IS 'The lowest session_id that has logs since a time';
+
+CREATE FUNCTION llm.batch_end(low timestamptz, high timestamptz, batch_logs integer)
+RETURNS timestamptz
+LANGUAGE plpgsql
+STABLE
+SET plan_cache_mode = force_custom_plan
+SET jit = off
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        -- There may be more than a batch in one microsecond.
+        SELECT greatest(l.request_time, low + interval '1 microsecond')
+        FROM llm.session_logs AS l
+        WHERE l.request_time >= low AND l.request_time < high
+        ORDER BY l.request_time
+        OFFSET batch_logs LIMIT 1
+    );
+END
+$$;
+COMMENT ON FUNCTION llm.batch_end(timestamptz, timestamptz, integer) IS 'Until when there are so many logs from '
+    'a time on; NULL = there are fewer';
 
 CREATE FUNCTION llm.cut_touches()
 RETURNS void
@@ -1109,6 +1138,7 @@ COMMENT ON FUNCTION llm.close_until(timestamptz, uuid) IS 'Rolls up what is open
 CREATE FUNCTION llm.fold_activity(high date)
 RETURNS void
 LANGUAGE plpgsql
+SET jit = off
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -1254,18 +1284,7 @@ BEGIN
         PERFORM llm.lock_rollups(true);
         low := (SELECT s.closed_before FROM llm.rollup_state AS s);
         EXIT WHEN low >= close_before;
-        high := (
-            SELECT l.request_time
-            FROM llm.session_logs AS l
-            WHERE l.request_time >= low AND l.request_time < close_before
-            ORDER BY l.request_time
-            OFFSET batch_logs LIMIT 1
-        );
-        IF high = low THEN
-            -- More than a batch in one microsecond.
-            high := low + interval '1 microsecond';
-        END IF;
-        high := coalesce(high, close_before);
+        high := coalesce(llm.batch_end(low, close_before, batch_logs), close_before);
         PERFORM llm.close_until(high, CASE WHEN high = close_before THEN sessions_from END);
         COMMIT;
         IF clock_timestamp() > told_at + interval '2 seconds' THEN

@@ -1,6 +1,7 @@
 """Where rollups could go wrong: one small story each, told in order. And histograms, and days of odd time zones."""
 
 import random
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -357,6 +358,32 @@ def test_days_and_hours_of_a_time_zone(
         assert_exact(modelled, "usage", "hours")
         refresh(modelled, "2025-01-01Z")
         assert_exact(modelled, "usage", "hours")
+
+
+def test_what_reads_logs_is_not_compiled(modelled: psycopg.Connection, company: Company) -> None:
+    modelled.execute("SET jit = on")
+    if not modelled.execute("SELECT pg_jit_available()").fetchone()[0]:
+        pytest.skip("this server was built without a compiler for plans")
+    session = add_session(modelled, company, "2024-01-10Z", "2024-01-11Z")
+    for day in range(10, 20):
+        add_log(modelled, company, session, f"2024-01-{day}Z")
+    plans: list[str] = []
+    modelled.add_notice_handler(lambda notice: plans.append(notice.message_primary or ""))
+    modelled.execute("LOAD 'auto_explain'")
+    modelled.execute("SET client_min_messages = log")
+    modelled.execute("SET auto_explain.log_nested_statements = on")
+    modelled.execute("SET auto_explain.log_min_duration = 0")
+    modelled.execute("SET jit_above_cost = 0")
+    refresh(modelled, "2024-01-15Z")
+    modelled.execute("SELECT * FROM reporting.daily_usage")
+    modelled.execute("SELECT * FROM reporting.daily_sessions")
+    modelled.execute("SELECT * FROM reporting.latency_percentiles('2024-01-01', '2024-01-31')")
+    about_logs = [
+        plan for plan in plans if re.search(r"FROM llm\.(log_facts|session_facts|session_logs|usage_rows)", plan)
+    ]
+    assert len(about_logs) > 4
+    assert [plan for plan in about_logs if "JIT:" in plan] == []
+    assert [plan for plan in plans if "JIT:" in plan], "others are"
 
 
 # Histograms
