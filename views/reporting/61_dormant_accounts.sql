@@ -7,8 +7,6 @@ WITH open AS MATERIALIZED (
     FROM llm.open_usage AS o
     WHERE o.dimension = 'user'
     GROUP BY o.key
-), touched AS MATERIALIZED (
-    SELECT t.day FROM llm.touched_days('logs') AS t
 )
 
 SELECT
@@ -42,7 +40,7 @@ LEFT JOIN LATERAL (
     SELECT r.last_request_time
     FROM llm.rollup_usage AS r
     WHERE r.dimension = 'user' AND r.key = u.user_id
-        AND (r.month IS NULL OR r.day NOT IN (SELECT t.day FROM touched AS t))
+        AND (r.month IS NULL OR r.day NOT IN (SELECT t.day FROM llm.touched_days('logs') AS t))
     ORDER BY r.day DESC, r.last_request_time DESC
     LIMIT 1
 ) AS c ON true
