@@ -9,7 +9,7 @@ CREATE TABLE llm.departments (
     CONSTRAINT departments_pkey PRIMARY KEY (department_id),
     CONSTRAINT departments_department_name_key UNIQUE (department_name),
     CONSTRAINT departments_manager_id_key UNIQUE (manager_id) DEFERRABLE INITIALLY IMMEDIATE,
-    CONSTRAINT departments_department_name_not_blank CHECK (btrim(department_name) <> '')
+    CONSTRAINT departments_department_name_is_name CHECK (llm.is_name(department_name))
 );
 COMMENT ON TABLE llm.departments IS '부서: the organisation''s departments; each has one manager and at least one '
     'member';

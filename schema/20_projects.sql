@@ -10,7 +10,7 @@ CREATE TABLE llm.projects (
     CONSTRAINT projects_pkey PRIMARY KEY (project_id),
     CONSTRAINT projects_created_by_fkey FOREIGN KEY (created_by) REFERENCES llm.users (user_id),
     CONSTRAINT projects_department_id_fkey FOREIGN KEY (department_id) REFERENCES llm.departments (department_id),
-    CONSTRAINT projects_project_name_not_blank CHECK (btrim(project_name) <> '')
+    CONSTRAINT projects_project_name_is_name CHECK (llm.is_name(project_name))
 );
 COMMENT ON TABLE llm.projects IS '프로젝트: projects that use LLMs, each of one department';
 COMMENT ON COLUMN llm.projects.project_id IS '프로젝트 고유 식별자: key';

@@ -7,7 +7,7 @@ CREATE TABLE llm.models (
     CONSTRAINT models_pkey PRIMARY KEY (model_id),
     CONSTRAINT models_model_name_key UNIQUE (model_name),
     CONSTRAINT models_model_type_fkey FOREIGN KEY (model_type) REFERENCES llm.model_types (code),
-    CONSTRAINT models_model_name_not_blank CHECK (btrim(model_name) <> '')
+    CONSTRAINT models_model_name_is_name CHECK (llm.is_name(model_name))
 );
 COMMENT ON TABLE llm.models IS 'LLM 모델: master data of the open-source models';
 COMMENT ON COLUMN llm.models.model_id IS '모델 고유 식별자: key';

@@ -14,7 +14,7 @@ CREATE TABLE llm.model_configs (
     -- Leads with model_id, so it serves the foreign key too.
     CONSTRAINT model_configs_model_id_config_name_key UNIQUE (model_id, config_name),
     CONSTRAINT model_configs_model_id_fkey FOREIGN KEY (model_id) REFERENCES llm.models (model_id),
-    CONSTRAINT model_configs_config_name_not_blank CHECK (btrim(config_name) <> ''),
+    CONSTRAINT model_configs_config_name_is_name CHECK (llm.is_name(config_name)),
     CONSTRAINT model_configs_max_tokens_positive CHECK (max_tokens > 0),
     CONSTRAINT model_configs_temperature_from_0_to_2 CHECK (temperature BETWEEN 0.0 AND 2.0),
     CONSTRAINT model_configs_top_p_above_0_up_to_1 CHECK (top_p > 0.0 AND top_p <= 1.0),

@@ -13,7 +13,7 @@ CREATE TABLE llm.deployments (
     CONSTRAINT deployments_dataset_id_fkey FOREIGN KEY (dataset_id) REFERENCES llm.datasets (dataset_id),
     CONSTRAINT deployments_environment_fkey FOREIGN KEY (environment) REFERENCES llm.environments (code),
     CONSTRAINT deployments_status_fkey FOREIGN KEY (status) REFERENCES llm.deployment_statuses (code),
-    CONSTRAINT deployments_server_name_not_blank CHECK (btrim(server_name) <> ''),
+    CONSTRAINT deployments_server_name_is_name CHECK (llm.is_name(server_name)),
     CONSTRAINT deployments_gpu_count_not_negative CHECK (gpu_count >= 0)
 );
 COMMENT ON TABLE llm.deployments IS '배포 환경: the servers on which models run';

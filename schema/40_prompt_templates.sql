@@ -17,10 +17,12 @@ CREATE TABLE llm.prompt_templates_base (
     CONSTRAINT prompt_templates_base_task_category_fkey FOREIGN KEY (task_category)
         REFERENCES llm.task_categories (code),
     CONSTRAINT prompt_templates_base_created_by_fkey FOREIGN KEY (created_by) REFERENCES llm.users (user_id),
-    CONSTRAINT prompt_templates_template_name_not_blank CHECK (btrim(template_name) <> ''),
+    CONSTRAINT prompt_templates_template_name_is_name CHECK (llm.is_name(template_name)),
     CONSTRAINT prompt_templates_prompt_s3_path_is_s3_uri CHECK (llm.is_s3_uri(prompt_s3_path)),
     CONSTRAINT prompt_templates_variables_are_braced_names CHECK (llm.is_variable_list(variables)),
-    CONSTRAINT prompt_templates_version_is_dotted_numbers CHECK (version ~ '^[0-9]+(\.[0-9]+)*$')
+    CONSTRAINT prompt_templates_version_is_dotted_numbers CHECK (version ~ '^[0-9]+(\.[0-9]+)*$'),
+    -- 1.10 and 1.010 would both be the newest.
+    CONSTRAINT prompt_templates_version_has_no_leading_zeros CHECK (version !~ '(^|\.)0[0-9]')
 );
 COMMENT ON TABLE llm.prompt_templates_base IS '프롬프트 템플릿: the stored columns of llm.prompt_templates, which adds '
     'usage_count; foreign keys point here, people and programs use the view';
@@ -56,33 +58,3 @@ COMMENT ON COLUMN llm.prompt_template_uses.slot IS 'Slot: held by one transactio
     'one REPEATABLE READ or SERIALIZABLE transaction, until llm.fold_template_uses() folds it in';
 COMMENT ON COLUMN llm.prompt_template_uses.uses IS 'Uses counted in this slot; negative where corrections took away '
     'more';
-
-CREATE VIEW llm.prompt_templates AS
-SELECT
-    t.template_id,
-    t.template_name,
-    t.prompt_s3_path,
-    t.description,
-    t.task_category,
-    t.variables,
-    t.created_at,
-    t.version,
-    t.created_by,
-    coalesce(
-        (SELECT sum(u.uses) FROM llm.prompt_template_uses AS u WHERE u.template_id = t.template_id), 0
-    )::bigint AS usage_count
-FROM llm.prompt_templates_base AS t;
-COMMENT ON VIEW llm.prompt_templates IS '프롬프트 템플릿: reusable prompts, one row per version. INSERT, UPDATE, DELETE '
-    'and ON CONFLICT work here (MERGE from PostgreSQL 17; on 15 and 16 merge into llm.prompt_templates_base); '
-    'usage_count refuses writes';
-COMMENT ON COLUMN llm.prompt_templates.template_id IS '템플릿 고유 식별자: key';
-COMMENT ON COLUMN llm.prompt_templates.template_name IS '템플릿명: what the template is for';
-COMMENT ON COLUMN llm.prompt_templates.prompt_s3_path IS '프롬프트 S3 경로: s3://bucket/key of the prompt text';
-COMMENT ON COLUMN llm.prompt_templates.description IS '템플릿 설명: purpose, expected input and output, cautions';
-COMMENT ON COLUMN llm.prompt_templates.task_category IS '작업 카테고리: a code of llm.task_categories';
-COMMENT ON COLUMN llm.prompt_templates.variables IS '템플릿 변수: the {name} items that are substituted';
-COMMENT ON COLUMN llm.prompt_templates.created_at IS '생성 시간: when this version was written';
-COMMENT ON COLUMN llm.prompt_templates.version IS '버전: dotted numbers, such as 1.0';
-COMMENT ON COLUMN llm.prompt_templates.created_by IS '작성자 (CREATES_TEPL): the user who wrote this version';
-COMMENT ON COLUMN llm.prompt_templates.usage_count IS '사용 횟수: requests that used this version over all time; exact, '
-    'also within the writer''s own transaction; deleting logs or dropping months never lowers it';

@@ -21,8 +21,11 @@ CREATE TABLE llm.sessions (
         CHECK (session_id < llm.uuidv7_floor('9999-12-31 24:00:00+00')),
     CONSTRAINT sessions_end_not_before_start CHECK (end_time >= start_time),
     CONSTRAINT sessions_running_has_no_end CHECK ((status = 'running') = (end_time IS NULL)),
-    -- 'infinity' is a timestamptz, but no time of day: durations with it fail, and reports show a day that never comes.
-    CONSTRAINT sessions_times_are_finite CHECK (isfinite(start_time) AND isfinite(end_time))
+    -- A clock that is wrong, or a zero that stands for "not known": no report can count in it. Reports go day by day.
+    CONSTRAINT sessions_times_within_2000_to_2099 CHECK (
+        start_time >= '2000-01-01 00:00Z' AND start_time < '2100-01-01 00:00Z'
+        AND end_time >= '2000-01-01 00:00Z' AND end_time < '2100-01-01 00:00Z'
+    )
 ) PARTITION BY RANGE (session_id);
 COMMENT ON TABLE llm.sessions IS '사용 세션: one sitting of a user with several requests; partitioned by the month '
     '(UTC) in session_id';

@@ -25,7 +25,14 @@ CREATE TABLE llm.session_logs (
     CONSTRAINT session_logs_token_used_not_negative CHECK (token_used >= 0),
     CONSTRAINT session_logs_request_prompt_s3_path_is_s3_uri CHECK (llm.is_s3_uri(request_prompt_s3_path)),
     CONSTRAINT session_logs_response_s3_path_is_s3_uri CHECK (llm.is_s3_uri(response_s3_path)),
-    CONSTRAINT session_logs_times_are_finite CHECK (isfinite(request_time) AND isfinite(response_time))
+    CONSTRAINT session_logs_times_within_2000_to_2099 CHECK (
+        request_time >= '2000-01-01 00:00Z' AND request_time < '2100-01-01 00:00Z'
+        AND response_time >= '2000-01-01 00:00Z' AND response_time < '2100-01-01 00:00Z'
+    ),
+    CONSTRAINT session_logs_response_within_a_week CHECK (response_time - request_time <= interval '168 hours'),
+    -- Ten times the longest context there is. A sum of tokens is a bigint, which holds 92,000,000,000 requests of this
+    -- size: at a thousand a second, day and night, the work of three years, and 12 TB of logs.
+    CONSTRAINT session_logs_token_used_at_most_100_million CHECK (token_used <= 100000000)
 ) PARTITION BY RANGE (session_id);
 COMMENT ON TABLE llm.session_logs IS '세션 로그: one request to an LLM and its answer; stored in the month of its '
     'session';
@@ -53,30 +60,3 @@ CREATE INDEX session_logs_request_time_idx ON llm.session_logs (request_time);
 CREATE TABLE llm.session_logs_default PARTITION OF llm.session_logs DEFAULT;
 COMMENT ON TABLE llm.session_logs_default IS 'Logs of months that have no partition yet; llm.move_default_rows() '
     'empties it';
-
-CREATE FUNCTION llm.assign_log_sequence()
-RETURNS trigger
-LANGUAGE plpgsql
-SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    -- Appends to one session take turns on its row; other sessions are not touched. The lock is held to the end of
-    -- the transaction, so the statement below, with a snapshot of its own, sees every number given out before.
-    PERFORM FROM llm.sessions WHERE session_id = NEW.session_id FOR NO KEY UPDATE;
-    SELECT coalesce(max(log_sequence), 0) + 1 INTO NEW.log_sequence
-    FROM llm.session_logs
-    WHERE session_id = NEW.session_id;
-    RETURN NEW;
-END
-$$;
-COMMENT ON FUNCTION llm.assign_log_sequence() IS 'Trigger: gives a log without log_sequence the next one of its '
-    'session. Under REPEATABLE READ a concurrent append fails with a unique violation, to be retried, as its '
-    'snapshot cannot see the other. Runs as its owner, to lock the session';
-
-CREATE TRIGGER session_logs_have_a_sequence
-BEFORE INSERT ON llm.session_logs
-FOR EACH ROW WHEN (NEW.log_sequence IS NULL)
-EXECUTE FUNCTION llm.assign_log_sequence();
-COMMENT ON TRIGGER session_logs_have_a_sequence ON llm.session_logs IS 'log_sequence counts 1, 2, 3... where left '
-    'out';

@@ -16,40 +16,48 @@ import psycopg
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- ERD: begin -->\n", "<!-- ERD: end -->\n"
 
-# The entities are the tables with a relationship to another entity; vocabularies have codes instead. The view
-# prompt_templates stands for the table beneath it.
-ATTRIBUTES = """
-SELECT
-    c.relname,
-    a.attname,
-    replace(replace(format_type(a.atttypid, NULL), 'timestamp with time zone', 'timestamptz'), 'text[]', 'text_list'),
-    EXISTS (
-        SELECT FROM pg_constraint AS k
-        WHERE k.conrelid = coalesce(to_regclass('llm.' || c.relname || '_base'), c.oid)
-            AND k.contype = 'p' AND base.attnum = ANY (k.conkey)
-    ),
-    EXISTS (
-        SELECT FROM pg_constraint AS k
-        WHERE k.conrelid = coalesce(to_regclass('llm.' || c.relname || '_base'), c.oid)
-            AND k.contype = 'f' AND base.attnum = ANY (k.conkey)
-    )
-FROM pg_class AS c
-INNER JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-LEFT JOIN pg_attribute AS base
-    ON base.attrelid = coalesce(to_regclass('llm.' || c.relname || '_base'), c.oid) AND base.attname = a.attname
-WHERE c.relnamespace = 'llm'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition
-    AND c.relname NOT LIKE '%\\_base' AND c.relname NOT IN ('prompt_template_uses', 'user_departments')
-    -- Sums, and the views that the reports are built on.
-    AND c.relname NOT LIKE 'rollup\\_%' AND (c.relkind <> 'v' OR c.relname = 'prompt_templates')
-    AND NOT EXISTS (SELECT FROM pg_attribute AS v WHERE v.attrelid = c.oid AND v.attname = 'label_ko')
-ORDER BY c.relname, a.attnum
+# A foreign key between two entities carries its relationship's name. What hangs on an entity otherwise is none:
+# vocabularies, counters, history. Where a view of llm reads an entity's table, that is the entity: prompt_templates.
+ENTITIES = r"""
+WITH relationships AS (
+    SELECT k.*, substring(col_description(k.conrelid, k.conkey[1]) FROM '\(([A-Z_]+)\)') AS name
+    FROM pg_constraint AS k
+    WHERE k.connamespace = 'llm'::regnamespace AND k.contype = 'f' AND k.conparentid = 0
+        AND col_description(k.conrelid, k.conkey[1]) ~ '\([A-Z_]+\)'
+), entities AS (
+    SELECT stored.oid AS stored, coalesce(view.oid, stored.oid) AS shown, coalesce(view.relname, stored.relname) AS name
+    FROM pg_class AS stored
+    LEFT JOIN (
+        pg_depend AS d
+        INNER JOIN pg_rewrite AS r ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+        INNER JOIN pg_class AS view
+            ON r.ev_class = view.oid AND view.relkind = 'v' AND view.relnamespace = 'llm'::regnamespace
+    ) ON d.refclassid = 'pg_class'::regclass AND d.refobjid = stored.oid
+    WHERE stored.oid IN (SELECT unnest(ARRAY[conrelid, confrelid]) FROM relationships)
+    GROUP BY 1, 2, 3
+)
 """
 
-RELATIONSHIPS = r"""
+ATTRIBUTES = f"""
+{ENTITIES}
 SELECT
-    replace(k.confrelid::regclass::text, 'llm.', ''),
-    replace(k.conrelid::regclass::text, 'llm.', ''),
-    substring(col_description(k.conrelid, k.conkey[1]) FROM '\(([A-Z_]+)\)') AS name,
+    e.name,
+    a.attname,
+    replace(replace(format_type(a.atttypid, NULL), 'timestamp with time zone', 'timestamptz'), 'text[]', 'text_list'),
+    EXISTS (SELECT FROM pg_constraint WHERE contype = 'p' AND conrelid = e.stored AND s.attnum = ANY (conkey)),
+    EXISTS (SELECT FROM pg_constraint WHERE contype = 'f' AND conrelid = e.stored AND s.attnum = ANY (conkey))
+FROM entities AS e
+INNER JOIN pg_attribute AS a ON a.attrelid = e.shown AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN pg_attribute AS s ON s.attrelid = e.stored AND s.attname = a.attname
+ORDER BY e.name, a.attnum
+"""
+
+RELATIONSHIPS = f"""
+{ENTITIES}
+SELECT
+    parent.name,
+    child.name,
+    k.name,
     a.attnotnull,
     EXISTS (
         SELECT FROM pg_constraint AS u WHERE u.conrelid = k.conrelid AND u.contype = 'u' AND u.conkey = k.conkey
@@ -58,11 +66,11 @@ SELECT
     EXISTS (
         SELECT FROM pg_trigger AS t WHERE t.tgrelid = k.confrelid AND t.tgname = 'departments_have_a_member'
     ) AND k.conrelid = 'llm.users'::regclass
-FROM pg_constraint AS k
+FROM relationships AS k
+INNER JOIN entities AS parent ON k.confrelid = parent.stored
+INNER JOIN entities AS child ON k.conrelid = child.stored
 INNER JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
-WHERE k.connamespace = 'llm'::regnamespace AND k.contype = 'f' AND k.conparentid = 0
-    AND col_description(k.conrelid, k.conkey[1]) ~ '\([A-Z_]+\)'
-ORDER BY name
+ORDER BY k.name
 """
 
 
@@ -71,7 +79,6 @@ def diagram(db: psycopg.Connection) -> str:
     for parent, child, name, required, unique, child_required in db.execute(RELATIONSHIPS):
         left = "||" if required else "|o"
         right = "o|" if unique else "|{" if child_required else "o{"
-        parent, child = parent.removesuffix("_base"), child.removesuffix("_base")
         lines.append(f"    {parent} {left}--{right} {child} : {name}")
     entity = None
     for table, column, kind, in_primary_key, in_foreign_key in db.execute(ATTRIBUTES):
@@ -86,6 +93,11 @@ def diagram(db: psycopg.Connection) -> str:
     return "```mermaid\n" + "\n".join(lines) + "\n```\n"
 
 
+def put_between(page: Path, begin: str, end: str, new: str) -> None:
+    before, rest = page.read_text(encoding="utf-8").split(begin)
+    page.write_text(before + begin + new + end + rest.split(end)[1], encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dsn", help="a migrated database, as a libpq URI or keyword string")
@@ -94,10 +106,7 @@ def main() -> None:
     with psycopg.connect(arguments.dsn) as db:
         drawn = diagram(db)
     if arguments.write:
-        text = README.read_text(encoding="utf-8")
-        before, rest = text.split(BEGIN)
-        _, after = rest.split(END)
-        README.write_text(before + BEGIN + drawn + END + after, encoding="utf-8")
+        put_between(README, BEGIN, END, drawn)
     else:
         print(drawn, end="")
 

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import tempfile
 import uuid
-from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,12 +22,14 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from pytest_postgresql import factories
 
-from llm_db import cli, database
+from llm_db import database, migrate
 
 ROOT = Path(__file__).parents[1]
 HOST = "127.0.0.1"
 # How the controller tells its xdist workers where the server is.
 PORT_VARIABLE = "LLM_DB_TEST_PG_PORT"
+# What the databases and the log of a whole run may take.
+ROOM = 4 * 1024**3
 SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
@@ -56,10 +57,13 @@ def start_server(config: pytest.Config) -> int:
     bin_folder = server_bin()
     folder = Path(tempfile.mkdtemp(prefix="llm-db-tests-"))
     config.add_cleanup(lambda: shutil.rmtree(folder))
+    cluster = Path(tempfile.mkdtemp(prefix="llm-db-tests-", dir=memory()))
+    config.add_cleanup(lambda: shutil.rmtree(cluster))
     # PostgreSQL refuses to run as root.
     user = unprivileged_user() if os.geteuid() == 0 else None
     if user:
         shutil.chown(folder, user)
+        shutil.chown(cluster, user)
 
     def run(program: str, *arguments: str) -> None:
         # Not through pipes: the server inherits them, and reading to their end would wait for it to stop.
@@ -81,7 +85,7 @@ def start_server(config: pytest.Config) -> int:
         # A checkout under a closed home folder; the server finds its libraries beside wherever it is.
         shutil.copytree(bin_folder.parent, folder / "postgres")
         bin_folder = folder / "postgres" / "bin"
-    data = str(folder / "data")
+    data = str(cluster / "data")
     run("initdb", "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
     with socket.socket() as probe:
         probe.bind((HOST, 0))
@@ -92,6 +96,14 @@ def start_server(config: pytest.Config) -> int:
     config.add_cleanup(lambda: stop_server(run, data))
     run("pg_ctl", "-D", data, "-l", str(folder / "log"), "-w", "-t", "60", "start")
     return port
+
+
+def memory() -> Path | None:
+    """A folder in memory, if there is one with room for a whole run. Nearly every test has a database of its own, and
+    making one is mostly writing files."""
+    folder = Path("/dev/shm")
+    roomy = folder.is_dir() and os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > ROOM
+    return folder if roomy else None
 
 
 def stop_server(run, data: str) -> None:
@@ -130,7 +142,7 @@ def reachable(bin_folder: Path, user: str) -> bool:
 def migrate_template(**connection: str) -> None:
     connection.pop("autocommit", None)
     with database.connect(database.Target(make_conninfo(**connection), "the tests")) as template:
-        cli.run_migrate(Namespace(to=None), template)
+        migrate.migrate(template)
 
 
 migrated = factories.postgresql_noproc(dbname="llm_test", load=[migrate_template])

@@ -113,7 +113,7 @@ MISSING = """
 SELECT count(*)
 FROM (
     SELECT day, sum(requests) AS requests, sum(tokens) AS tokens
-    FROM llm.usage_rows
+    FROM rollup.usage_rows
     WHERE dimension = 'all'
     GROUP BY day
 ) AS r
@@ -166,7 +166,7 @@ def copies(uri: str, company_name: str, ending: ExitStack) -> dict[str, str]:
         dsns[variant] = dsn_of(uri, name)
         with connect(dsns[variant]) as db:
             db.execute(SETUP + change)
-            db.execute("VACUUM (ANALYZE) bench_clients, llm.rollup_state, llm.rollup_touches")
+            db.execute("VACUUM (ANALYZE) bench_clients, rollup.state, rollup.notes")
     return dsns
 
 
@@ -194,7 +194,7 @@ def check(dsns: dict[str, str]) -> None:
     """What was written is in the reports, and it was not noted: these are the everyday requests."""
     for name, dsn in dsns.items():
         with connect(dsn) as db:
-            wrong, notes = db.execute(f"SELECT ({MISSING}), (SELECT count(*) FROM llm.rollup_touches)").fetchone()
+            wrong, notes = db.execute(f"SELECT ({MISSING}), (SELECT count(*) FROM rollup.notes)").fetchone()
         if wrong or notes:
             raise SystemExit(f"{name}: {wrong} days are wrong, {notes} notes")
 

@@ -1,11 +1,11 @@
 """What the rollups bring, on the demo company: the last 30 days asked of the reporting views, of the logs themselves
-and of a materialized view; the same views over twice the logs; and how fast a refresh is.
+and of a materialized view; the same views over twice the logs and over three years of logs; and how fast a refresh is.
 
 All of it with the newest five minutes not rolled up, which is how a database looks between two refreshes. The questions
 take turns, round after round, so that a change in the machine's speed meets all of them alike. Answers are compared
 before they are timed: a fast wrong number is worth nothing.
 
-Making the company and its copy of twice the logs takes minutes; --keep makes them once and finds them there again.
+Making the company and its two copies takes minutes; --keep makes them once and finds them there again.
 
 Run: python scripts/bench/reporting.py [--logs 1000000] [--keep FOLDER] [--rounds 3]
 The tables of docs/reporting-bench.md go to standard output, progress to standard error.
@@ -40,7 +40,8 @@ WORK_TIMEOUT = "1h"
 STEPS = 5
 STEP = timedelta(minutes=5)
 SLOW_MS = 100
-TWICE_UP_TO = 1_000_000
+COPIES_UP_TO = 1_000_000
+YEARS = 3
 
 # A log is told from its twin by the last 12 digits of the session's id. There is nothing to check, to count or to note:
 # the rollups are made anew afterwards.
@@ -58,11 +59,34 @@ SELECT
     request_prompt_s3_path, response_s3_path
 FROM llm.session_logs;
 RESET session_replication_role;
-SELECT llm.restart_rollups();
+SELECT ops.restart_rollups();
+"""
+
+# The company's days once more, some days earlier: the time in a session's id moves with it.
+EARLIER_ID = """encode(
+    substring(int8send(floor(extract(EPOCH FROM llm.uuidv7_time(session_id) - %(by)s::interval) * 1000)::bigint) FROM 3)
+    || substring(uuid_send(session_id) FROM 7), 'hex'
+)::uuid"""
+EARLIER = f"""
+INSERT INTO llm.sessions (session_id, user_id, project_id, start_time, end_time, session_type, status)
+SELECT
+    {EARLIER_ID}, user_id, project_id, start_time - %(by)s::interval, end_time - %(by)s::interval, session_type,
+    status
+FROM llm.sessions
+WHERE start_time >= %(since)s;
+INSERT INTO llm.session_logs (
+    session_id, request_time, response_time, deployment_id, config_id, template_id, token_used, log_sequence,
+    request_prompt_s3_path, response_s3_path
+)
+SELECT
+    {EARLIER_ID}, request_time - %(by)s::interval, response_time - %(by)s::interval, deployment_id, config_id,
+    template_id, token_used, log_sequence, request_prompt_s3_path, response_s3_path
+FROM llm.session_logs
+WHERE request_time >= %(since)s AND session_id >= llm.uuidv7_floor(%(since)s);
 """
 
 SESSION = "JOIN llm.sessions AS s ON l.session_id = s.session_id"
-DEPARTMENT = "JOIN llm.department_spans AS h ON s.user_id = h.user_id AND l.request_time >= h.since"
+DEPARTMENT = "JOIN rollup.department_spans AS h ON s.user_id = h.user_id AND l.request_time >= h.since"
 # The column of a dimension, and what has to be joined to llm.session_logs for it.
 BY_HAND = {
     "": ("NULL", ""),
@@ -100,16 +124,23 @@ def main() -> None:
 
     with server(arguments.keep) as uri:
         name = company(uri, arguments.logs)
-        # A copy of the largest company would take longer to make than all that is measured.
-        twice_name = make_once(uri, f"{name}_twice", double, template=name) if arguments.logs <= TWICE_UP_TO else name
-        with connect(dsn_of(uri, name)) as db, connect(dsn_of(uri, twice_name)) as twice:
-            for each in (db, twice):
+        copies = {"twice the logs": ("twice", double), f"{YEARS} years": ("years", lengthen)}
+        # Copies of the largest company would take longer to make than all that is measured.
+        if arguments.logs > COPIES_UP_TO:
+            copies = {}
+        made = {
+            what: make_once(uri, f"{name}_{suffix}", make, template=name) for what, (suffix, make) in copies.items()
+        }
+        with ExitStack() as ending:
+            db, *others = (ending.enter_context(connect(dsn_of(uri, each))) for each in (name, *made.values()))
+            beside = dict(zip(made, others, strict=True))
+            for each in (db, *beside.values()):
                 close_all_but_the_tail(each)
                 vacuum(each)
             print(f"{arguments.logs:,} logs, {size(db)}; load average {os.getloadavg()[0]:.1f}", file=sys.stderr)
             against_the_logs(db, arguments.rounds)
             against_materialized(db, arguments.rounds)
-            every_view(db, twice if twice_name != name else None, arguments.rounds)
+            every_view(db, beside, arguments.rounds)
             refreshes(db)
 
 
@@ -165,6 +196,27 @@ def double(dsn: str) -> None:
         close_all_but_the_tail(db)
 
 
+def lengthen(dsn: str) -> None:
+    """As many days more as make it that many years, each of them a copy of one of the company's."""
+    with connect(dsn) as db:
+        db.execute(f"SET statement_timeout = '{WORK_TIMEOUT}'")
+        first, last = db.execute("SELECT min(request_time), max(request_time) FROM llm.session_logs").fetchone()
+        by = timedelta(days=(last - first).days + 1)
+        turns = round(YEARS * 365 / by.days) - 1
+        db.execute("CALL llm.create_months(%s, %s)", [(first - turns * by).date(), first.date()])
+        # There is nothing to check, to count or to note: the rollups are made anew afterwards.
+        db.execute("SET session_replication_role = replica")
+        for turn in range(1, turns + 1):
+            say(f"{turn} of {turns} copies ...")
+            # As a client's query: a server's parameters cannot serve two statements.
+            with psycopg.ClientCursor(db) as cursor:
+                cursor.execute(EARLIER, {"by": turn * by, "since": first - timedelta(hours=1)})
+        db.execute("RESET session_replication_role")
+        db.execute("SELECT ops.restart_rollups()")
+        vacuum(db)
+        close_all_but_the_tail(db)
+
+
 def migrate(dsn: str) -> None:
     """To the newest version, with the views as they are now."""
     command = [sys.executable, "-m", "llm_db", "migrate", "--dsn", dsn]
@@ -183,7 +235,7 @@ def refresh(db: psycopg.Connection, close_before) -> float:
     """Rolls up until a time and returns how many seconds it took."""
     db.execute(f"SET statement_timeout = '{WORK_TIMEOUT}'")
     began = time.perf_counter()
-    db.execute("CALL llm.refresh_rollups(%s)", [close_before])
+    db.execute("CALL ops.refresh_rollups(%s)", [close_before])
     seconds = time.perf_counter() - began
     db.execute(f"SET statement_timeout = '{QUESTION_TIMEOUT}'")
     return seconds
@@ -200,7 +252,7 @@ def size(db: psycopg.Connection) -> str:
         SELECT format('%s, of which rollups %s', pg_size_pretty(pg_database_size(current_database())),
             pg_size_pretty(sum(pg_total_relation_size(oid))))
         FROM pg_class
-        WHERE relnamespace = 'llm'::regnamespace AND relkind = 'r' AND relname LIKE 'rollup%'
+        WHERE relnamespace = 'rollup'::regnamespace AND relkind = 'r'
     """
     return db.execute(query).fetchone()[0]
 
@@ -213,7 +265,7 @@ def timed(db: psycopg.Connection, query: str) -> float:
 
 
 def last_day(db: psycopg.Connection) -> date:
-    return db.execute("SELECT max(day) FROM llm.usage_rows WHERE dimension = 'all'").fetchone()[0]
+    return db.execute("SELECT max(day) FROM rollup.usage_rows WHERE dimension = 'all'").fetchone()[0]
 
 
 def against_the_logs(db: psycopg.Connection, rounds: int) -> None:
@@ -361,30 +413,29 @@ def against_materialized(db: psycopg.Connection, rounds: int) -> None:
     print_table(["", "materialized, ms", "its REFRESH, s", "the view, ms"], rows)
 
 
-def every_view(db: psycopg.Connection, twice: psycopg.Connection | None, rounds: int) -> None:
-    """How long each view's question takes, and how long where there are twice the logs."""
+def every_view(db: psycopg.Connection, beside: dict[str, psycopg.Connection], rounds: int) -> None:
+    """How long each view's question takes, and how much longer in the company's copies."""
     asked = view_questions(db)
-    sides = [db, twice] if twice else [db]
+    sides = [db, *beside.values()]
     times: dict[str, list[list[float]]] = {name: [] for name in asked}
     for number in range(rounds + 1):
         say(f"asking every view, round {number + 1} of {rounds + 1}, of which the first does not count")
         for name, query in asked.items():
             times[name].append([timed(side, query) for side in sides])
-    rows, late, ratios = [], [], []
+    rows, late = [], []
+    ratios: dict[str, list[float]] = {what: [] for what in beside}
     for name, query in asked.items():
-        medians = [statistics.median(side) for side in zip(*times[name][1:], strict=True)]
-        rows.append([name, db.execute(query).rowcount, *medians])
-        if twice:
-            ratios.append(medians[1] / medians[0])
-            rows[-1].append(f"{ratios[-1]:.2f}")
-        if max(medians) >= SLOW_MS:
+        first, *others = (statistics.median(side) for side in zip(*times[name][1:], strict=True))
+        rows.append([name, db.execute(query).rowcount, first])
+        for what, other in zip(beside, others, strict=True):
+            ratios[what].append(other / first)
+            rows[-1] += [other, f"{other / first:.2f}"]
+        if max([first, *others]) >= SLOW_MS:
             late.append(name)
-    print_table(["", "rows", "ms"] + (["twice the logs, ms", "ratio"] if twice else []), rows)
+    print_table(["", "rows", "ms", *(part for what in beside for part in (f"{what}, ms", "ratio"))], rows)
     print(f"{SLOW_MS} ms or more: {', '.join(late) or 'none'}.")
-    if twice:
-        print(
-            f"Twice the logs: {statistics.median(ratios):.2f} times as long in the median, at most {max(ratios):.2f}."
-        )
+    for what, found in ratios.items():
+        print(f"{what}: {statistics.median(found):.2f} times as long in the median, at most {max(found):.2f}.")
 
 
 def view_questions(db: psycopg.Connection) -> dict[str, str]:
@@ -407,7 +458,7 @@ def view_questions(db: psycopg.Connection) -> dict[str, str]:
             # One that has logs, of the middle of the company's time.
             session = db.execute("""
                 SELECT session_id FROM llm.session_logs
-                WHERE request_time >= (SELECT closed_before - interval '15 days' FROM llm.rollup_state)
+                WHERE request_time >= (SELECT closed_before - interval '15 days' FROM rollup.state)
                 ORDER BY request_time LIMIT 1
             """).fetchone()[0]
             asked[f"{view}, one session"] = f"{everything} WHERE session_id = '{session}'"
@@ -428,21 +479,21 @@ def view_questions(db: psycopg.Connection) -> dict[str, str]:
 def refreshes(db: psycopg.Connection) -> None:
     """Everything from the beginning, the five minutes that are the usual case, and an old day to which a log came late.
     It ends as it began, with the newest five minutes open."""
-    newest = db.execute("SELECT closed_before FROM llm.rollup_state").fetchone()[0]
+    newest = db.execute("SELECT closed_before FROM rollup.state").fetchone()[0]
     first = newest - STEPS * STEP
     say("rolling up from the beginning ...")
     db.execute(f"SET statement_timeout = '{WORK_TIMEOUT}'")
-    db.execute("SELECT llm.restart_rollups()")
+    db.execute("SELECT ops.restart_rollups()")
     rows = [refresh_row(db, "everything from the beginning", refresh(db, first), "-infinity", first)]
 
     say("rolling up five minutes at a time ...")
     seconds = sum(refresh(db, first + (step + 1) * STEP) for step in range(STEPS))
     rows.append(refresh_row(db, f"the next five minutes, {STEPS} times", seconds, first, newest))
 
-    say("touching an old day ...")
+    say("a late log on an old day ...")
     day = last_day(db) - timedelta(days=30)
     bounds = [f"{each} 00:00+09" for each in (day, day + timedelta(days=1))]
-    touch = """
+    correct = """
         UPDATE llm.session_logs SET token_used = token_used
         WHERE (session_id, log_sequence) IN (
             SELECT session_id, log_sequence FROM llm.session_logs
@@ -452,7 +503,7 @@ def refreshes(db: psycopg.Connection) -> None:
     view = f"SELECT * FROM reporting.daily_usage_by_model WHERE request_day >= '{day}'"
     runs = []
     for _ in range(STEPS):
-        db.execute(touch, bounds)
+        db.execute(correct, bounds)
         runs.append((timed(db, view), refresh(db, newest)))
     waiting, seconds = (statistics.median(side) for side in zip(*runs, strict=True))
     rows.append(refresh_row(db, "a day 30 days ago to which a log came late", seconds, *bounds))

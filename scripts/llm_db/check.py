@@ -1,13 +1,11 @@
-"""Compares a database with what its version should be, and adopts one that was built another way.
+"""Compares a database with what its version should be.
 
-What it should be is built, not remembered: the same migrations and views, run in a database that is made for this on
-a scratch server and dropped again. A committed snapshot would have to be made anew with every change and for every
+What it should be is built, not remembered: the same migrations and repeatables, run in a database that is made for this
+on a scratch server and dropped again. A committed snapshot would have to be made anew with every change and for every
 version that can be asked for, and PostgreSQL prints views differently from one release to the next.
 """
 
-import argparse
-import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
@@ -15,8 +13,12 @@ from itertools import zip_longest
 import psycopg
 from psycopg import sql
 
-from llm_db import catalog, embedded, migrations, scratch, views
-from llm_db.errors import DONE, DRIFT, HISTORY, PENDING, Problem, one_line
+from llm_db import catalog, embedded, files, history, repeatables, scratch
+from llm_db.errors import PENDING, Problem, one_line
+from llm_db.files import Migration
+from llm_db.objects import live
+from llm_db.repeatables import Repeatable
+from llm_db.session import Session
 
 # What one line can say about an object that is missing or extra, beside its name.
 SUMMARY = {"column": "type", "constraint": "definition", "index": "definition", "trigger": "definition"}
@@ -33,11 +35,22 @@ class Difference:
         return f"{self.kind} {self.name}: {self.text}{' [tolerated]' if self.tolerated else ''}"
 
 
-def run_check(options: argparse.Namespace, connection: psycopg.Connection) -> int:
+@dataclass(frozen=True)
+class Compared:
+    summary: str
+    differences: list[Difference]
+    differs: bool
+
+    def as_json(self) -> dict[str, object]:
+        return {"summary": self.summary, "differences": [asdict(one) for one in self.differences]}
+
+
+def check(connection: psycopg.Connection, scratch_dsn: str | None = None, strict: bool = False) -> Compared:
+    """Without the DSN of a server to build on, on an embedded one. `strict` refuses also what is tolerated."""
     connection.execute("SET default_transaction_read_only = on")
-    known = migrations.migration_files()
-    current = migrations.state(connection, known)
-    migrations.refuse_unknown(current)
+    known = files.migrations()
+    current = history.state(connection, known)
+    history.refuse_unknown(current)
     if not current.applied:
         raise Problem(
             "No migration is applied to this database, so there is nothing it should be.",
@@ -45,80 +58,52 @@ def run_check(options: argparse.Namespace, connection: psycopg.Connection) -> in
             PENDING,
         )
     applied = [migration for migration in known if migration.id in current.applied]
-    found = compare(connection, applied, options.scratch, with_views=not current.pending)
-    refused = [difference for difference in found if options.strict or not difference.tolerated]
+    # While migrations are pending, what is repeatable is of some version or other.
+    found = compare(connection, applied, [] if current.pending else repeatables.files(), scratch_dsn)
+    refused = [difference for difference in found if strict or not difference.tolerated]
     summary = f"{len(refused)} differences from {applied[-1].id}"
     if current.pending:
-        summary += f"; {len(current.pending)} migrations are pending, and views are compared once they are applied"
-    return show(options, found, summary, DRIFT if refused else DONE)
-
-
-def run_baseline(options: argparse.Namespace, connection: psycopg.Connection, conduct: migrations.Conduct) -> int:
-    known = migrations.migration_files()
-    adopted = known[: migrations.find(known, options.to) + 1]
-    backend = migrations.Backend(connection, conduct)
-    with backend.lock():
-        current = migrations.state(connection, known)
-        if current.applied or current.unknown:
-            raise Problem(
-                f"This database has migrations already: {', '.join(current.applied + current.unknown)}.",
-                "baseline is for a database that llm-db has never migrated; see `llm-db status`",
-                HISTORY,
-            )
-        # Views are made anew by the next migrate, whatever they are now.
-        found = compare(connection, adopted, options.scratch, with_views=False)
-        if any(not difference.tolerated for difference in found):
-            summary = f"This database is not what {adopted[-1].id} makes, so nothing was marked."
-            return show(options, found, summary, DRIFT)
-
-        def mark() -> None:
-            backend.create_ledger()
-            for migration in adopted:
-                backend.mark_one(migration)
-
-        backend.attempt("the ledger", mark)
-    return show(options, found, f"{len(adopted)} migrations marked as applied, up to {adopted[-1].id}", DONE)
-
-
-def show(options: argparse.Namespace, found: list[Difference], summary: str, exit_code: int) -> int:
-    if options.json:
-        print(json.dumps({"summary": summary, "differences": [asdict(difference) for difference in found]}, indent=2))
-    else:
-        for difference in found:
-            print(difference)
-        print(summary)
-    return exit_code
+        summary += (
+            f"; {len(current.pending)} migrations are pending, and views, routines and triggers are compared once they"
+            " are applied"
+        )
+    return Compared(summary, found, bool(refused))
 
 
 def compare(
-    connection: psycopg.Connection, applied: list[migrations.FileMigration], scratch_dsn: str | None, with_views: bool
+    connection: psycopg.Connection, applied: list[Migration], found: list[Repeatable], scratch_dsn: str | None
 ) -> list[Difference]:
-    view_files = views.view_files()
-    with built(applied, view_files if with_views else [], scratch_dsn) as should, connection.transaction():
+    """Without files, what is repeatable is left out on both sides."""
+    with built(applied, found, scratch_dsn) as should, connection.transaction():
         connection.execute("SET LOCAL search_path = pg_catalog")
-        expected, actual = catalog.read(should), catalog.read(connection)
-        faults = set(catalog.read_faults(connection)) - set(catalog.read_faults(should))
-        if not with_views:
-            ignore(actual, {view.name for view in view_files})
-        if should.info.server_version // 10000 != connection.info.server_version // 10000:
-            print_alike(should, expected, actual)
+        expected, actual = catalog.read(should.connection), catalog.read(connection)
+        faults = set(catalog.read_faults(connection)) - set(catalog.read_faults(should.connection))
+        if not found:
+            ours = set(repeatables.all_objects(repeatables.recorded(connection).values()))
+            names = catalog_names(connection, ours) | catalog_names(should.connection, ours)
+            ignore(expected, names)
+            ignore(actual, names)
+        if should.connection.info.server_version // 10000 != connection.info.server_version // 10000:
+            print_alike(should.connection, expected, actual)
     return differences(expected, actual, faults)
 
 
 @contextmanager
-def built(
-    applied: list[migrations.FileMigration], view_files: list[views.View], dsn: str | None
-) -> Iterator[psycopg.Connection]:
-    """A database with nothing but these migrations and views, for as long as it is looked at."""
+def built(applied: Iterable[Migration], found: Iterable[Repeatable], dsn: str | None) -> Iterator[Session]:
+    """A database with nothing but these, for as long as it is looked at."""
     with (
         nullcontext(dsn) if dsn is not None else embedded.temporary() as server,
-        scratch.database_on(server) as connection,
+        scratch.database_on(server) as session,
     ):
         for migration in applied:
-            scratch.run(connection, migration)
-        for view in view_files:
-            migrations.run_file(connection, view.path)
-        yield connection
+            scratch.run(session, migration)
+        for file in found:
+            session.run_file(file.path)
+        yield session
+
+
+def catalog_names(connection: psycopg.Connection, names: Collection[str]) -> set[str]:
+    return {one.in_catalog for name, one in live(connection).items() if name in names}
 
 
 def ignore(found: catalog.Catalog, names: set[str]) -> None:

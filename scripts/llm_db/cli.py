@@ -2,21 +2,25 @@
 
 import argparse
 import json
+import os
 import re
 import signal
 import sys
 import threading
-import time
-from collections.abc import Sequence
-from contextlib import nullcontext, redirect_stdout
-from dataclasses import asdict, fields
-from functools import partial
-from typing import Literal, NoReturn
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, NoReturn
 
 import psycopg
 
-from llm_db import __version__, database, embedded, lint, load_options, migrations, seeds, views
-from llm_db.errors import CHECK_FAILED, DONE, HISTORY, PENDING, SQL_FAILED, Problem, redact, sql_problem
+from llm_db import __version__, database, embedded
+from llm_db.backend import Conduct
+from llm_db.errors import Exit, Problem, one_line, redact, sql_problem
+from llm_db.load import options as load_options
+
+if TYPE_CHECKING:
+    from llm_db.check import Compared
 
 DESCRIPTION = """\
 Migrates the LLM platform's PostgreSQL database, loads request logs into it, and reports on it.
@@ -52,6 +56,45 @@ class Parser(argparse.ArgumentParser):
         raise Problem(f"{redact(message, message)}.", f"`{self.prog} --help` shows what it takes")
 
 
+Run = Callable[[argparse.Namespace, "Output"], int]
+
+
+@dataclass
+class Output:
+    """Where a command says what it does. With --json that is stderr, and stdout gets one document, at the end."""
+
+    as_json: bool
+    # What is known so far, and so told of a command that fails, too. None where the command prints it itself.
+    document: object = None
+
+    def say(self, text: str) -> None:
+        """What happens."""
+        print(text, file=sys.stderr if self.as_json else None, flush=True)
+
+    def show(self, lines: list[str]) -> None:
+        """The answer, in words; with --json the document says the same."""
+        if not self.as_json:
+            for line in lines:
+                print(line)
+
+    def finish(self) -> None:
+        if self.as_json and self.document is not None:
+            print(in_json(self.document))
+
+    def fail(self, error: str, hint: str, exit_code: int) -> None:
+        print(f"error: {error}", file=sys.stderr)
+        if hint:
+            print(f"hint: {hint}", file=sys.stderr)
+        if self.as_json:
+            document = asdict(self.document) if is_dataclass(self.document) else self.document
+            known = document if isinstance(document, dict) else {}
+            print(in_json(known | {"error": error, "hint": hint, "exit_code": exit_code}))
+
+
+def in_json(document: object) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False, default=asdict)
+
+
 def parser() -> argparse.ArgumentParser:
     top = Parser(
         prog="llm-db", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -61,34 +104,34 @@ def parser() -> argparse.ArgumentParser:
     common.add_argument("--dsn", help="libpq URI or keyword string, e.g. 'host=db1 dbname=llm user=me'")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    def command(name: str, help_text: str, example: str) -> argparse.ArgumentParser:
-        return commands.add_parser(
+    def command(name: str, run: Run, help_text: str, example: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(
             name,
-            parents=[common],
+            # lint reads files only.
+            parents=[] if run is run_lint else [common],
             help=help_text,
             description=help_text[0].upper() + help_text[1:] + ".",
             epilog=f"example:\n{example}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        added.set_defaults(run=run)
+        return added
 
-    status = command("status", "which migrations are applied and which are pending", "  llm-db status --json")
+    status = command("status", run_status, "what is applied and what is pending", "  llm-db status --json")
     status.add_argument("--json", action="store_true", help="for programs")
     status.add_argument(
         "--check", action="store_true", help="exit with 3 when something is pending, 5 when the history is not in order"
     )
 
-    linter = commands.add_parser(
-        "lint",
-        help="check the migration files; needs no database",
-        description="Check the migration files; needs no database.",
-        epilog="example:\n  llm-db lint --json",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    linter = command(
+        "lint", run_lint, "check the files of migrations/ and views/; needs no database", "  llm-db lint --json"
     )
     linter.add_argument("--json", action="store_true", help="for programs")
 
     plan = command(
         "plan",
-        "the pending SQL in order; changes nothing",
+        run_plan,
+        "the SQL that migrate would run, in order; changes nothing",
         "  llm-db plan > for-the-dba.sql\n  llm-db plan --locks",
     )
     plan.add_argument("--locks", action="store_true", help="run it on a scratch copy and show what is locked")
@@ -96,7 +139,10 @@ def parser() -> argparse.ArgumentParser:
     plan.add_argument("--json", action="store_true", help="for programs")
 
     migrate = command(
-        "migrate", "apply pending migrations, then views and reference data", "  llm-db migrate --to 0003"
+        "migrate",
+        run_migrate,
+        "apply pending migrations, then reference data and repeatables",
+        "  llm-db migrate --to 0003",
     )
     migrate.add_argument("--to", metavar="ID", help="stop after this migration (its id or number)")
     migrate.add_argument("--allow-late", action="store_true", help="also run what comes before an applied migration")
@@ -104,6 +150,7 @@ def parser() -> argparse.ArgumentParser:
 
     rollback = command(
         "rollback",
+        run_rollback,
         "undo every migration after --to ID",
         "  llm-db rollback --to 0003 --yes\n  llm-db rollback --to none",
     )
@@ -113,6 +160,7 @@ def parser() -> argparse.ArgumentParser:
 
     repair = command(
         "repair",
+        run_repair,
         "show what is wrong with the history, or put one migration right",
         "  llm-db repair\n  llm-db repair --accept 0003",
     )
@@ -120,9 +168,11 @@ def parser() -> argparse.ArgumentParser:
     repairs.add_argument("--accept", metavar="ID", help="take its edited files as they are; half-done: it is applied")
     repairs.add_argument("--forget", metavar="ID", help="half-done: it is not applied, and nothing of it is there")
 
-    check = command("check", "compare the database with what its version should be", "  llm-db check --json")
+    check = command("check", run_check, "compare the database with what its version should be", "  llm-db check --json")
     check.add_argument("--strict", action="store_true", help="refuse also what is tolerated: indexes and grants added")
-    baseline = command("baseline", "adopt a database built another way, if it matches", "  llm-db baseline --to 0008")
+    baseline = command(
+        "baseline", run_baseline, "adopt a database built another way, if it matches", "  llm-db baseline --to 0008"
+    )
     baseline.add_argument("--to", metavar="ID", required=True, help="the migration whose state this database is in")
     for comparing in (check, baseline):
         comparing.add_argument("--json", action="store_true", help="for programs")
@@ -134,11 +184,12 @@ def parser() -> argparse.ArgumentParser:
         )
     add_conduct(baseline)
 
-    loader = command("load", "load request logs from CSV or NDJSON", "  llm-db load requests.csv")
+    loader = command("load", run_load, "load request logs from CSV or NDJSON", "  llm-db load requests.csv")
     load_options.add(loader)
 
     shown = command(
         "report",
+        run_report,
         "list the reporting views, or print one",
         "  llm-db report\n"
         "  llm-db report daily_usage_by_department --since 30d --where department_name=AI연구팀\n"
@@ -174,18 +225,20 @@ def parser() -> argparse.ArgumentParser:
     formats.add_argument("--json", action="store_true", help="every row, as JSON")
     formats.add_argument("--html", metavar="FILE", help="a page with charts, in one file that needs no network")
 
-    demo = command("demo", "migrate, make the demo company, print three reports", "  llm-db demo --logs 1000000")
+    demo = command(
+        "demo", run_demo, "migrate, make the demo company, print three reports", "  llm-db demo --logs 1000000"
+    )
     demo.add_argument("--logs", type=positive, default=100_000, metavar="N", help="how many logs (default 100000)")
 
     for working in (migrate, rollback, repair, loader, demo):
         working.add_argument("--json", action="store_true", help="for programs, at the end; progress goes to stderr")
 
-    command("serve", "keep the embedded PostgreSQL of this folder up until Ctrl-C", "  llm-db serve")
+    command("serve", run_serve, "keep the embedded PostgreSQL of this folder up until Ctrl-C", "  llm-db serve")
     return top
 
 
 def add_conduct(command: argparse.ArgumentParser) -> None:
-    """How to behave towards others. What is not given is left to migrations.Conduct."""
+    """How to behave towards others. What is not given is left to Conduct."""
     given = command.add_argument_group("working beside others", argument_default=argparse.SUPPRESS)
     given.add_argument("--wait", type=seconds, metavar="SECONDS", help="for another llm-db to finish (default 60)")
     given.add_argument(
@@ -199,9 +252,9 @@ def add_conduct(command: argparse.ArgumentParser) -> None:
     given.add_argument("--role", metavar="NAME", help="act as this role, so that it owns what is made")
 
 
-def conduct(options: argparse.Namespace) -> migrations.Conduct:
-    names = {field.name for field in fields(migrations.Conduct)}
-    return migrations.Conduct(**{name: value for name, value in vars(options).items() if name in names})
+def conduct(options: argparse.Namespace) -> Conduct:
+    names = {field.name for field in fields(Conduct)}
+    return Conduct(**{name: value for name, value in vars(options).items() if name in names})
 
 
 def seconds(text: str) -> float:
@@ -216,327 +269,202 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def run_status(options: argparse.Namespace, connection: psycopg.Connection) -> int:
-    current = migrations.state(connection, migrations.migration_files())
-    problems = migrations.violations(current)
-    if options.json:
-        shown = asdict(current) | {"ledger": [entry.as_json() for entry in current.ledger.values()]}
-        print(json.dumps(shown, indent=2, ensure_ascii=False))
-    else:
-        print(database.describe(connection))
-        for migration_id in current.applied:
-            print(f"{'edited ' if migration_id in current.edited else 'applied'}  {migration_id}")
-        for migration_id in current.unknown:
-            print(f"missing  {migration_id}")
-        for migration_id in current.pending:
-            print(f"{'late   ' if migration_id in current.late else 'pending'}  {migration_id}")
-        for migration_id in current.half_done:
-            print(f"half-done  {migration_id}")
-        print(f"{len(current.applied)} applied, {len(current.pending)} pending")
-        if problems:
-            print("The history is not in order; `llm-db repair` shows the ways out.")
-    if options.check and problems:
-        return HISTORY
-    return PENDING if options.check and current.pending else DONE
+def run_status(options: argparse.Namespace, output: Output) -> Exit:
+    from llm_db import status
+
+    with database.connect(options.target) as connection:
+        found = status.status(connection)
+        output.document = found.as_json()
+        output.show([database.describe(connection), *status.lines(found)])
+    if options.check and found.problems:
+        return Exit.HISTORY
+    return Exit.PENDING if options.check and found.is_pending else Exit.DONE
 
 
-def run_repair(options: argparse.Namespace, connection: psycopg.Connection) -> int:
-    known = migrations.migration_files()
-    if not (options.accept or options.forget):
-        problems = migrations.violations(migrations.state(connection, known))
-        options.answer = {"problems": [{"problem": message, "way_out": way_out} for message, way_out in problems]}
-        for message, way_out in problems:
-            print(f"{message}\n  {way_out}")
-        print(f"{len(problems)} to repair" if problems else "Nothing to repair.")
-        return HISTORY if problems else DONE
-    migration = known[migrations.find(known, options.accept or options.forget)]
-    backend = migrations.Backend(connection)
-    with backend.lock(), backend.unit():
-        current = migrations.state(connection, known)
-        half_done = migration.id in current.half_done
-        if options.forget and half_done:
-            backend.unmark_one(migration)
-            state = "not applied"
-        elif options.accept and half_done:
-            backend.mark_one(migration)
-            state = "applied"
-        elif options.accept and migration.id in current.edited:
-            backend.accept_one(migration)
-            state = "applied as its files are now"
-        else:
-            raise Problem(f"{migration.id} needs no such repair.", "`llm-db repair` shows what does")
-    options.answer = {"repaired": migration.id, "as": state}
-    print(f"{migration.id} counts as {state}")
-    return DONE
+def run_repair(options: argparse.Namespace, output: Output) -> Exit:
+    from llm_db import repair
+
+    with database.connect(options.target) as connection:
+        if options.accept or options.forget:
+            way, wanted = ("accept", options.accept) if options.accept else ("forget", options.forget)
+            repaired = repair.repair(connection, way, wanted)
+            output.document = {"repaired": repaired.migration_id, "as": repaired.counts_as}
+            output.say(f"{repaired.migration_id} counts as {repaired.counts_as}")
+            return Exit.DONE
+        problems = repair.problems(connection)
+    output.document = {"problems": [{"problem": message, "way_out": way_out} for message, way_out in problems]}
+    for message, way_out in problems:
+        output.say(f"{message}\n  {way_out}")
+    output.say(f"{len(problems)} to repair" if problems else "Nothing to repair.")
+    return Exit.HISTORY if problems else Exit.DONE
 
 
-def run_plan(options: argparse.Namespace, connection: psycopg.Connection) -> int:
-    known = migrations.migration_files()
-    lint.refuse()
-    current = migrations.state(connection, known)
-    migrations.refuse_unknown(current)
-    pending = [migration for migration in known if migration.id in current.pending]
+def run_plan(options: argparse.Namespace, output: Output) -> Exit:
+    from llm_db import plan
+
     if options.scratch and not options.locks:
         raise Problem("--scratch is for --locks.", "add --locks")
-    found = {}
-    if options.locks:
-        from llm_db import locks
-
-        found = locks.examine(known, current, options.scratch or options.conninfo)
-    if options.json:
-        rows = []
-        for migration in pending:
-            text = migrations.read_sql(migration.up)
-            rows.append({"id": migration.id, "transactional": migration.use_transactions, "sql": text})
-            if migration.id in found:
-                rows[-1]["locks"] = [asdict(touched) for touched in found[migration.id]]
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
-        return DONE
-    for migration in pending:
-        how = "in one transaction" if migration.use_transactions else "NOT in a transaction"
-        if migration.each_of:
-            how = f"once per partition of {migration.each_of}, {how}"
-        print(f"-- {migration.id} ({how})")
-        if not options.locks:
-            print(f"{migrations.read_sql(migration.up).rstrip()}\n")
-        elif migration.id in found:
-            print("\n".join(f"--   {touched}" for touched in found[migration.id]) or "--   no table that is there now")
-        else:
-            print("--   not examined: it takes its locks one after the other")
-    print(f"-- {len(pending)} pending; views and reference data follow them" if pending else "-- nothing is pending")
-    return DONE
+    scratch = (options.scratch or options.target.conninfo) if options.locks else None
+    with database.connect(options.target) as connection:
+        planned = plan.plan(connection, scratch)
+    output.document = planned.as_json()
+    output.show(plan.lines(planned))
+    return Exit.DONE
 
 
-def run_lint(options: argparse.Namespace) -> int:
+def run_lint(options: argparse.Namespace, output: Output) -> Exit:
+    from llm_db import lint
+
     found = lint.findings(with_parser=lint.has_parser())
     if not lint.has_parser():
         print("pglast is not installed: not compared with PostgreSQL's own parser", file=sys.stderr)
-    if options.json:
-        print(json.dumps([asdict(one) for one in found], indent=2, ensure_ascii=False))
-    else:
-        for one in found:
-            print(one)
-    return CHECK_FAILED if found else DONE
+    output.document = found
+    output.show([str(one) for one in found])
+    return Exit.CHECK_FAILED if found else Exit.DONE
 
 
-def run_migrate(options: argparse.Namespace, connection: psycopg.Connection) -> int:
-    applied: list[dict[str, object]] = []
-    options.answer = {"applied": applied, "views": None}
-    known = migrations.migration_files()
-    lint.refuse()
-    last = migrations.find(known, options.to) if options.to else len(known) - 1
-    files = views.view_files()
-    allow_late = vars(options).get("allow_late", False)
-    backend = migrations.Backend(connection, conduct(options))
-    with backend.lock():
-        current = migrations.state(connection, known)
-        migrations.refuse_history(current, allow_late)
-        backend.create_ledger(known)
-        pending = [migration for migration in known[: last + 1] if migration.id in current.pending]
-        run_each(backend, files, pending, "apply", applied)
-        if not pending:
-            print("Nothing to migrate." if options.to else "Every migration is applied already.")
-        if all(migration.id in current.applied or migration in pending for migration in known):
+def run_migrate(options: argparse.Namespace, output: Output) -> Exit:
+    from llm_db import migrate
 
-            def repeatable() -> list[str]:
-                created = views.refresh(connection, files)
-                seeds.run_reference(connection)
-                return created
-
-            created = backend.attempt("views and reference data", repeatable)
-            unchanged = len(files) - len(created)
-            options.answer["views"] = {"created": created, "unchanged": unchanged}
-            print(f"views: {len(created)} created, {unchanged} unchanged; reference data is in")
-    return DONE
-
-
-def run_rollback(options: argparse.Namespace, connection: psycopg.Connection) -> int:
-    known = migrations.migration_files()
-    keep = 0 if options.to in ("none", "0") else migrations.find(known, options.to) + 1
-    after = [migration for migration in reversed(known) if migration in known[keep:]]
-
-    def to_go() -> list[migrations.FileMigration]:
-        current = migrations.state(connection, known)
-        going = [migration for migration in after if migration.id in current.applied + current.half_done]
-        migrations.refuse_rollback(current, going)
-        return going
-
-    rolled_back: list[dict[str, object]] = []
-    options.answer = {"rolled_back": rolled_back}
-    going = to_go()
-    if not going:
-        print(f"Nothing is applied after {options.to}.")
-        return DONE
-    if not options.yes:
-        options.answer = {"would_roll_back": [migration.id for migration in going]}
-        print("This would roll back, with the data in it:")
-        for migration in going:
-            print(f"  {migration.id}")
-        raise Problem("Nothing was rolled back.", "add --yes to do it")
-    # An edited file that was accepted has not been looked at yet.
-    lint.refuse()
-    backend = migrations.Backend(connection, conduct(options))
-    with backend.lock():
-        backend.create_ledger(known)
-        # Read again: another runner may have been at work until we got the lock.
-        run_each(backend, views.view_files(), to_go(), "rollback", rolled_back)
-    return DONE
-
-
-def run_each(
-    backend: migrations.Backend,
-    files: list[views.View],
-    todo: Sequence[migrations.FileMigration],
-    direction: Literal["apply", "rollback"],
-    done: list[dict[str, object]],
-) -> None:
-    """One after the other. What is done is told at once, so that it is known when the next one fails."""
-    for number, migration in enumerate(todo, start=1):
-        path, run_one, said = (
-            (migration.up, backend.apply_one, "")
-            if direction == "apply"
-            else (migration.down, backend.rollback_one, " rolled back")
+    output.document = result = migrate.Migrated()
+    with database.connect(options.target) as connection:
+        migrate.migrate(
+            connection,
+            to=options.to,
+            allow_late=options.allow_late,
+            conduct=conduct(options),
+            tell=output.say,
+            result=result,
         )
-        started = time.perf_counter()
-        gone: list[str] = []
-        if migration.use_transactions:
-            gone = views.give_way(backend, files, migrations.shown(path), partial(run_one, migration))
-        else:
-            run_one(migration)
-        took = (time.perf_counter() - started) * 1000
-        if gone:
-            print(f"dropped {len(gone)} views: {', '.join(gone)}; the end of a full migrate makes them again")
-        print(f"[{number}/{len(todo)}] {migration.id}{said} {took:.0f} ms", flush=True)
-        done.append({"id": migration.id, "ms": round(took), "views_dropped": gone})
+    return Exit.DONE
 
 
-def run_check(options: argparse.Namespace, connection: psycopg.Connection) -> int:
+def run_rollback(options: argparse.Namespace, output: Output) -> Exit:
+    from llm_db import migrate
+
+    with database.connect(options.target) as connection:
+        going = [] if options.yes else migrate.going(connection, options.to)
+        if going:
+            output.document = {"would_roll_back": [migration.id for migration in going]}
+            output.say("This would roll back, with the data in it:")
+            for migration in going:
+                output.say(f"  {migration.id}")
+            raise Problem("Nothing was rolled back.", "add --yes to do it")
+        output.document = result = migrate.RolledBack()
+        migrate.rollback(connection, options.to, conduct=conduct(options), tell=output.say, result=result)
+    return Exit.DONE
+
+
+def run_check(options: argparse.Namespace, output: Output) -> Exit:
     from llm_db import check
 
-    return check.run_check(options, connection)
+    with database.connect(options.target) as connection:
+        return compared(output, check.check(connection, options.scratch, options.strict))
 
 
-def run_baseline(options: argparse.Namespace, connection: psycopg.Connection) -> int:
-    from llm_db import check
+def run_baseline(options: argparse.Namespace, output: Output) -> Exit:
+    from llm_db import baseline
 
-    return check.run_baseline(options, connection, conduct(options))
+    with database.connect(options.target) as connection:
+        return compared(output, baseline.baseline(connection, options.to, options.scratch, conduct(options)))
 
 
-def run_report(options: argparse.Namespace, connection: psycopg.Connection) -> int:
+def compared(output: Output, found: "Compared") -> Exit:
+    output.document = found.as_json()
+    output.show([*map(str, found.differences), found.summary])
+    return Exit.DRIFT if found.differs else Exit.DONE
+
+
+def run_load(options: argparse.Namespace, output: Output) -> int:
+    from llm_db.load import command
+
+    return command.run(options, lambda: database.connect(options.target), output)
+
+
+def run_report(options: argparse.Namespace, output: Output) -> int:
     # Here, since its library for tables would make every command start later.
-    from llm_db import report
+    from llm_db.report import command
 
-    return report.run(options, connection)
-
-
-def run_demo(options: argparse.Namespace, connection: psycopg.Connection) -> int:
-    from llm_db import demo
-
-    options.to = None
-    run_migrate(options, connection)
-    migrations.clean_session(connection)
-    result = demo.run(connection, logs=options.logs)
-    print("Rolling up for the reports ...", flush=True)
-    connection.execute("CALL llm.refresh_rollups()")
-    options.answer = {"migrate": options.answer, "created": result.created, "rows": result.counts}
-    if not options.json:
-        from llm_db import report
-
-        for name in report.DEMO_REPORTS:
-            print()
-            report.show(connection, name, rows=12)
-    return DONE
+    with database.connect(options.target) as connection:
+        return command.run(options, connection)
 
 
-def run_serve(options: argparse.Namespace) -> int:
+def run_demo(options: argparse.Namespace, output: Output) -> Exit:
+    from llm_db import demo, migrate
+    from llm_db.session import Session
+
+    migrated = migrate.Migrated()
+    output.document = {"migrate": migrated}
+    with database.connect(options.target) as connection:
+        migrate.migrate(connection, tell=output.say, result=migrated)
+        Session(connection).clean()
+        made = demo.run(connection, logs=options.logs, progress=output.say)
+        output.document = {"migrate": migrated, "created": made.created, "rows": made.counts}
+        output.say("Rolling up for the reports ...")
+        connection.execute("CALL ops.refresh_rollups()")
+        if not options.json:
+            from llm_db.report import command as report
+
+            for name in report.DEMO_REPORTS:
+                print()
+                report.show(connection, name, rows=12)
+    return Exit.DONE
+
+
+def run_serve(options: argparse.Namespace, output: Output) -> Exit:
     if options.dsn is not None:
         raise Problem("serve is for the embedded PostgreSQL and takes no --dsn.", "leave --dsn out")
     conninfo = embedded.start()
     # The DSN of a server on this machine that trusts its local user: there is no password in it.
-    print(f"DSN:   {conninfo}\npsql:  {embedded.psql()} '{conninfo}'\nPress Ctrl-C to stop.", flush=True)
+    output.say(f"DSN:   {conninfo}\npsql:  {embedded.psql()} '{conninfo}'\nPress Ctrl-C to stop.")
     threading.Event().wait()
-    return DONE
+    return Exit.DONE
 
 
 def interrupted(_signal: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def answer(options: argparse.Namespace) -> int:
-    """With --json, a command prints its document itself, or leaves it in options.answer and goes on talking to people:
-    to stderr then."""
-    talks = options.json and options.command in ("migrate", "rollback", "repair", "load", "demo")
-    with redirect_stdout(sys.stderr) if talks else nullcontext():
-        exit_code = run(options)
-    if talks:
-        print(json.dumps(options.answer, indent=2, ensure_ascii=False))
-    return exit_code
-
-
-def run(options: argparse.Namespace) -> int:
-    if options.command == "serve":
-        return run_serve(options)
-    if options.command == "lint":
-        return run_lint(options)
-    target = database.resolve(options.dsn)
-    options.conninfo = target.conninfo
-    if options.command == "load":
-        from llm_db import load
-
-        return load.run(options, lambda: database.connect(target))
-    commands = {
-        "status": run_status,
-        "plan": run_plan,
-        "migrate": run_migrate,
-        "rollback": run_rollback,
-        "repair": run_repair,
-        "check": run_check,
-        "baseline": run_baseline,
-        "report": run_report,
-        "demo": run_demo,
-    }
-    with database.connect(target) as connection:
-        return commands[options.command](options, connection)
-
-
 def main(arguments: list[str] | None = None) -> int:
     # An embedded server stops through atexit, which a bare SIGTERM would skip.
     signal.signal(signal.SIGTERM, interrupted)
     # Known before the parser is done: what it refuses is told to programs too.
-    as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
-    options = argparse.Namespace(command=None, conninfo="", json=as_json, answer={})
+    output = Output("--json" in (sys.argv[1:] if arguments is None else arguments))
+    options = argparse.Namespace(command=None, dsn=None, target=None)
     try:
         parser().parse_args(arguments, options)
-        return answer(options)
-    except Problem as problem:
-        return told(problem, options)
-    except psycopg.Error as error:
-        return told(sql_problem(error, f"llm-db {options.command}"), options)
-    except KeyboardInterrupt:
-        if options.command == "serve":
-            print("Stopping the embedded PostgreSQL.", file=sys.stderr)
-            return DONE
-        return told(Problem("Interrupted.", "a transaction that was open is undone; run this again"), options)
+        if options.command not in ("lint", "serve"):
+            options.target = database.resolve(options.dsn)
+        exit_code = options.run(options, output)
+        output.finish()
+        return exit_code
     except BrokenPipeError:
         # The reader (head, less) has seen enough. Python would complain once more when it flushes at exit.
         sys.stdout = None
-        return DONE
-    except Exception as error:
-        # The last resort: whatever it is, a user gets one sentence and somewhere to go.
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return told(
-            Problem(f"llm-db failed unexpectedly: {reason}", "please report this with the command you ran", SQL_FAILED),
-            options,
-        )
+        return Exit.DONE
+    except (Exception, KeyboardInterrupt) as error:
+        if isinstance(error, KeyboardInterrupt) and options.command == "serve":
+            print("Stopping the embedded PostgreSQL.", file=sys.stderr)
+            return Exit.DONE
+        conninfo = options.target.conninfo if options.target else options.dsn or ""
+        if os.environ.get("LLM_DB_DEBUG") == "1":
+            print(redact("".join(traceback.format_exception(error)), conninfo), file=sys.stderr)
+        problem = as_problem(error, options.command)
+        output.fail(redact(problem.message, conninfo), redact(problem.hint, conninfo), problem.exit_code)
+        return problem.exit_code
 
 
-def told(problem: Problem, options: argparse.Namespace) -> int:
-    conninfo = options.conninfo or getattr(options, "dsn", None) or ""
-    error, hint = redact(problem.message, conninfo), redact(problem.hint, conninfo)
-    print(f"error: {error}", file=sys.stderr)
-    if hint:
-        print(f"hint: {hint}", file=sys.stderr)
-    if options.json:
-        failure = {"error": error, "hint": hint, "exit_code": problem.exit_code}
-        print(json.dumps(options.answer | failure, indent=2, ensure_ascii=False))
-    return problem.exit_code
+def as_problem(error: BaseException, command: str | None) -> Problem:
+    """Whatever it is, a user gets one sentence and somewhere to go."""
+    match error:
+        case Problem():
+            return error
+        case psycopg.Error():
+            return sql_problem(error, f"llm-db {command}")
+        case KeyboardInterrupt():
+            return Problem("Interrupted.", "a transaction that was open is undone; run this again")
+    return Problem(
+        f"llm-db failed unexpectedly: {type(error).__name__}: {one_line(str(error))}",
+        "please report this with the command you ran, and what it prints with LLM_DB_DEBUG=1 in its environment",
+        Exit.SQL_FAILED,
+    )

@@ -2,10 +2,15 @@
 
 import os
 import re
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
+from psycopg.abc import Query
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from llm_db import embedded
@@ -14,6 +19,8 @@ from llm_db.errors import Problem, one_line, redact
 OLDEST_SERVER = 15
 # Any of these says that the user has a server in mind; PGPASSWORD or PGSSLMODE alone does not.
 LIBPQ_CHOICES = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGSERVICE")
+
+POLL_SECONDS = 0.2
 
 Connect = Callable[[], psycopg.Connection]
 
@@ -71,6 +78,7 @@ def connect(target: Target) -> psycopg.Connection:
             f"The connection settings in {target.source} are not ones that libpq can use.",
             "check the spelling of the parameters and of the PG* environment",
         ) from None
+    connection.add_notice_handler(tell_warning)
     if connection.info.server_version < OLDEST_SERVER * 10000:
         version = connection.info.parameter_status("server_version")
         connection.close()
@@ -82,6 +90,13 @@ def connect(target: Target) -> psycopg.Connection:
             "create it with: CREATE DATABASE llm TEMPLATE template0 ENCODING 'UTF8'",
         )
     return connection
+
+
+def tell_warning(notice: psycopg.errors.Diagnostic) -> None:
+    """What the server warns of, such as rows that break a new rule. Its notices are progress, and said by ourselves."""
+    if notice.severity_nonlocalized == "WARNING":
+        hint = f" ({one_line(notice.message_hint)})" if notice.message_hint else ""
+        print(f"warning: {one_line(notice.message_primary or '')}{hint}", file=sys.stderr)
 
 
 def connection_hint(reason: str) -> str:
@@ -99,3 +114,27 @@ def connection_hint(reason: str) -> str:
 def describe(connection: psycopg.Connection) -> str:
     info = connection.info
     return f"{info.dbname} on {info.host or 'localhost'}:{info.port} as {info.user}"
+
+
+def scalar(connection: psycopg.Connection, query: Query, parameters: Sequence[object] = ()) -> Any:
+    """The first value of the first row; None where there is no row. Without parameters the query is sent as it is."""
+    row = connection.execute(query, parameters or None).fetchone()
+    return None if row is None else row[0]
+
+
+@contextmanager
+def advisory_turn(connection: psycopg.Connection, key: int, on_wait: Callable[[float], None]) -> Iterator[None]:
+    """One session at a time. While another has its turn, `on_wait` is told how many seconds we have waited, 0 at first;
+    it raises to give up. Polled, never waited for: a session waiting in pg_advisory_lock holds a snapshot that CREATE
+    INDEX CONCURRENTLY in the other session would wait for, and both would wait for ever."""
+    began, waited = time.monotonic(), 0.0
+    while not scalar(connection, "SELECT pg_catalog.pg_try_advisory_lock(%s)", [key]):
+        on_wait(waited)
+        time.sleep(POLL_SECONDS)
+        waited = time.monotonic() - began
+    try:
+        yield
+    finally:
+        # A lost session has lost its lock too.
+        if not connection.closed:
+            connection.execute("SELECT pg_catalog.pg_advisory_unlock(%s)", [key])

@@ -10,7 +10,7 @@ import psycopg
 
 from llm_db import sql_root
 from llm_db.errors import Problem, sql_problem
-from llm_db.migrations import run_file
+from llm_db.session import Session
 
 MAX_LOGS = 10_000_000
 SPAN = timedelta(days=180)
@@ -78,7 +78,7 @@ def run(
 
 
 def is_there(conn: psycopg.Connection) -> bool:
-    run_file(conn, folder() / STATE_FILE)
+    Session(conn).run_file(folder() / STATE_FILE)
     state = conn.execute("SELECT state FROM pg_temp.demo_state").fetchone()[0]
     if state == "other":
         raise Problem(
@@ -105,14 +105,14 @@ def build(conn: psycopg.Connection, logs: int, anchor: datetime, progress: Calla
         if path.name == STATE_FILE:
             continue
         if path.name != STEP_FILE:
-            run_file(conn, path)
+            Session(conn).run_file(path)
             continue
         done = 0
         query = "SELECT first_n, last_n, requests, starts_at FROM pg_temp.demo_steps ORDER BY first_n"
         for first_n, last_n, requests, starts_at in conn.execute(query).fetchall():
             set_local(conn, "llm_demo.first_n", first_n)
             set_local(conn, "llm_demo.last_n", last_n)
-            run_file(conn, path)
+            Session(conn).run_file(path)
             done += requests
             progress(f"{starts_at:%Y-%m-%d}: {done:,} of {logs:,} logs")
         progress("Counting what was used, analysing the tables ...")

@@ -1,25 +1,33 @@
 """What a user is told when something goes wrong: one sentence, one hint, one exit code; never a password."""
 
 import re
+from enum import IntEnum
 from pathlib import Path
 from urllib.parse import unquote
 
 import psycopg
 
-DONE = 0
-SQL_FAILED = 1
-USAGE = 2
-PENDING = 3
-LOCKED = 4
-HISTORY = 5
-DRIFT = 6
-CHECK_FAILED = 7
+
+class Exit(IntEnum):
+    """The exit codes, as `llm-db --help` lists them."""
+
+    DONE = 0
+    SQL_FAILED = 1
+    USAGE = 2
+    PENDING = 3
+    LOCKED = 4
+    HISTORY = 5
+    DRIFT = 6
+    CHECK_FAILED = 7
+
+
+DONE, SQL_FAILED, USAGE, PENDING, LOCKED, HISTORY, DRIFT, CHECK_FAILED = Exit
 
 
 class Problem(Exception):
     """An error whose message is meant for the user."""
 
-    def __init__(self, message: str, hint: str = "", exit_code: int = USAGE) -> None:
+    def __init__(self, message: str, hint: str = "", exit_code: Exit = USAGE) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint

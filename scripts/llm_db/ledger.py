@@ -18,7 +18,7 @@ from psycopg.rows import class_row
 from llm_db.errors import Problem
 
 STARTED, UNDOING, APPLIED = "started", "undoing", "applied"
-TABLES = {"migrations", "views", "view_grants", "loads", "load_rejects"}
+TABLES = {"migrations", "repeatables", "views", "grants", "loads", "load_rejects"}
 
 NAME = r'(?:"(?:[^"]|"")+"|[^\s".;(]+)'
 COMMENTS = r"--[^\n]*|/\*.*?\*/"

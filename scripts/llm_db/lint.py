@@ -1,44 +1,34 @@
-"""What is wrong with the migration files, found before any of them runs.
-
-The rules read a file with a lexer of PostgreSQL's own rules: sqlparse takes 'C:\\' for an open string, ends a nested
-comment too early and reads `1 # 2` as a comment, so it would refuse good files and pass bad ones.
-"""
+"""What is wrong with the files of migrations/ and views/, found before any of them runs."""
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Generator, Iterator
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
-import sqlparse
 from yoyo.migrations import parse_metadata_from_sql_comments
 
-from llm_db import sql_root
+from llm_db import files, repeatables, sql_root
+from llm_db.catalog import SCHEMAS
 from llm_db.errors import CHECK_FAILED, Problem
-from llm_db.migrations import migration_files, parent_table, shown
+from llm_db.files import parent_table, relative
+from llm_db.sql_text import Script, Statement, read
 
-TOKEN = re.compile(
-    r"""
-    (?P<space>\s+)
-  | (?P<comment>--[^\n]*)
-  | (?P<block>/\*)
-  | [eE]'(?:[^'\\]|\\.|'')*'(?:\s*\n\s*'(?:[^'\\]|\\.|'')*')*
-  | '(?:[^']|'')*'
-  | "(?:[^"]|"")*"
-  | \$(?P<tag>[^\W\d]\w*|)\$.*?\$(?P=tag)\$
-  | (?P<word>[^\W\d][\w$]*)
-  | (?P<sign>.)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-BLOCK_EDGE = re.compile(r"/\*|\*/")
 HEADER = re.compile(r"--\s*(?P<name>[\w-]+)\s*([:=]?)\s*(.*?)\s*")
 HEADERS = ("depends", "transactional", "each-partition-of")
+REPEATABLE_NAME = re.compile(r"\d_[a-z0-9_]+/\d\d_[a-z0-9_]+\.sql")
+REPLACEABLE = {"view", "function", "procedure", "aggregate"}
 TRANSACTION = {"abort", "begin", "commit", "end", "release", "rollback", "savepoint"}
 TRANSACTION_PAIRS = {("start", "transaction"), ("prepare", "transaction")}
+
+
+REPEAT = (
+    "write CREATE OR REPLACE VIEW, FUNCTION, PROCEDURE, AGGREGATE or, in the triggers' folder, TRIGGER; COMMENT, GRANT,"
+    " REVOKE; what holds rows belongs into a migration"
+)
 
 
 @dataclass(frozen=True)
@@ -52,89 +42,56 @@ class Finding:
         return f"{self.file}:{self.line}: {self.what}, {self.hint}"
 
 
+# Of one file: offset, what, and what to do.
+Found = Callable[[int, str, str], Finding]
+
+
 def finding(path: Path, text: str, offset: int, what: str, hint: str) -> Finding:
-    return Finding(str(shown(path)), text.count("\n", 0, offset) + 1, what, hint)
-
-
-@dataclass
-class Statement:
-    offset: int
-    words: list[str] = field(default_factory=list)
-
-
-@dataclass
-class Script:
-    """A file as PostgreSQL would read it: its statements, `--` comments and stray backslashes, by offset."""
-
-    statements: list[Statement] = field(default_factory=list)
-    comments: list[tuple[int, str]] = field(default_factory=list)
-    backslashes: list[int] = field(default_factory=list)
-    # Where the first thing stands that is not a `--` comment: yoyo looks for its headers above it only.
-    body: int | None = None
-
-
-def read(text: str) -> Script:
-    script, offset, current = Script(), 0, None
-    parentheses = bodies = 0
-    while offset < len(text):
-        token = TOKEN.match(text, offset)
-        start, offset = offset, token.end()
-        if token["space"]:
-            continue
-        if token["comment"]:
-            script.comments.append((start, token["comment"]))
-            continue
-        if script.body is None:
-            script.body = start
-        if token["block"]:
-            offset = end_of_block(text, offset)
-            continue
-        sign, word = token["sign"], (token["word"] or "").lower()
-        if sign == "\\":
-            script.backslashes.append(start)
-        parentheses += (sign == "(") - (sign == ")")
-        if sign == ";" and parentheses <= 0 and not bodies:
-            current, parentheses = None, 0
-            continue
-        if current is None:
-            current = Statement(start)
-            script.statements.append(current)
-        # BEGIN ATOMIC ... END is a function's body: its semicolons end no statement of the file.
-        if bodies:
-            bodies += (word == "case") - (word == "end")
-        elif word == "atomic" and current.words[-1:] == ["begin"]:
-            bodies = 1
-        current.words.append(word)
-    return script
-
-
-def end_of_block(text: str, offset: int) -> int:
-    depth = 1
-    while depth and (edge := BLOCK_EDGE.search(text, offset)):
-        depth += 1 if edge[0] == "/*" else -1
-        offset = edge.end()
-    return len(text) if depth else offset
+    return Finding(str(relative(path)), text.count("\n", 0, offset) + 1, what, hint)
 
 
 def file_findings(path: Path) -> Iterator[Finding]:
-    """The rules that need nothing but the file."""
+    """The rules that need nothing but the file of a migration or a rollback."""
+    text = yield from readable(path)
+    if text is None:
+        return
+    script = read(text)
+    found = partial(finding, path, text)
+    is_rollback = path.name.endswith(".rollback.sql")
+    values = yield from header_findings(found, script, is_rollback)
+    if (yield from alien_findings(found, script)):
+        return
+    if not is_rollback and values["each-partition-of"]:
+        yield from each_findings(found, values, script.statements)
+    elif not is_transactional(path, text) and len(script.statements) > 1:
+        yield found(
+            script.statements[1].offset,
+            "a second statement in a file without a transaction",
+            "give each statement a migration of its own, so that a crash between them is told apart",
+        )
+
+
+def readable(path: Path) -> Generator[Finding, None, str | None]:
+    """Whether the file can be sent as it is. Returns its text."""
     data = path.read_bytes()
     try:
         text = data.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         text = data[: error.start].decode("utf-8")
         yield finding(path, text, len(text), f"not UTF-8 (byte {error.start})", "save it as UTF-8")
-        return
-    found = partial(finding, path, text)
+        return None
     if text.startswith("\ufeff"):
-        yield found(0, "begins with a byte order mark", "save it as UTF-8 without BOM")
-        return
+        yield finding(path, text, 0, "begins with a byte order mark", "save it as UTF-8 without BOM")
+        return None
     if "\0" in text:
         # It would end what is sent to the server, and the rest of the file would silently not run.
-        yield found(text.index("\0"), "a NUL character", "take it out")
-        return
-    script = read(text)
-    is_rollback = path.name.endswith(".rollback.sql")
+        yield finding(path, text, text.index("\0"), "a NUL character", "take it out")
+        return None
+    return text
+
+
+def header_findings(found: Found, script: Script, is_rollback: bool) -> Generator[Finding, None, dict[str, str]]:
+    """Returns what the headers say."""
     values = dict.fromkeys(HEADERS, "")
     for offset, comment in script.comments:
         header = HEADER.fullmatch(comment)
@@ -157,33 +114,30 @@ def file_findings(path: Path) -> Iterator[Finding]:
         elif name == "transactional" and values[name].lower() not in ("true", "false"):
             what = f"`-- transactional: {values[name]}` is neither true nor false"
             yield found(offset, what, "write it once, with one of them")
+    return values
+
+
+def alien_findings(found: Found, script: Script) -> Generator[Finding, None, bool]:
+    """What does not belong into a file that is sent to the server in a transaction. Returns whether reading it on makes
+    no sense."""
     for statement in script.statements:
         words = statement.words
         if words[0] in TRANSACTION or tuple(words[:2]) in TRANSACTION_PAIRS:
             yield found(
                 statement.offset,
                 f"{words[0].upper()}: the file begins or ends a transaction of its own",
-                "take it out; each migration is one transaction already",
+                "take it out; each file is run in a transaction already",
             )
         if words[0] == "copy" and ("from", "stdin") in pairwise(words):
             yield found(statement.offset, "COPY FROM stdin has no stdin here", "write INSERT ... VALUES")
             # What follows is its data and not SQL.
-            return
+            return True
     for offset in script.backslashes[:1]:
         yield found(offset, "a psql command (backslash)", "take it out; only the server's own SQL runs here")
-    if not is_rollback and values["each-partition-of"]:
-        yield from each_findings(found, values, script.statements)
-    elif not is_transactional(path, text) and len(script.statements) > 1:
-        yield found(
-            script.statements[1].offset,
-            "a second statement in a file without a transaction",
-            "give each statement a migration of its own, so that a crash between them is told apart",
-        )
+    return False
 
 
-def each_findings(
-    found: Callable[[int, str, str], Finding], values: dict[str, str], statements: list[Statement]
-) -> Iterator[Finding]:
+def each_findings(found: Found, values: dict[str, str], statements: list[Statement]) -> Iterator[Finding]:
     """A file that is run for each partition is the one kind whose crash is told apart partition by partition."""
     parent = values["each-partition-of"]
     if values["transactional"].lower() != "false":
@@ -217,50 +171,90 @@ def is_transactional(path: Path, text: str) -> bool:
     return parse_metadata_from_sql_comments(text)[0].get("transactional", "").strip().lower() != "false"
 
 
+def repeatable_findings(path: Path, name: str, known: Collection[str]) -> Iterator[Finding]:
+    """The rules for a file of views/."""
+    if not REPEATABLE_NAME.fullmatch(name):
+        yield Finding(str(relative(path)), 1, "is not named like a repeatable", "name it N_layer/NN_name.sql")
+    text = yield from readable(path)
+    if text is None:
+        return
+    script = read(text)
+    found = partial(finding, path, text)
+    if (yield from alien_findings(found, script)):
+        return
+    for offset, comment in script.comments:
+        header = HEADER.fullmatch(comment)
+        if header and header[2] and get_close_matches(header["name"].lower(), ["needs"], cutoff=0.8):
+            yield from needs_findings(found, script, offset, comment, known)
+    makes_triggers = name.partition("/")[0].endswith("triggers")
+    for statement in script.statements:
+        if not may_be_repeated(statement.words, makes_triggers):
+            what = " ".join(filter(None, statement.words[:3])).upper()
+            yield found(statement.offset, f"{what}: not a statement for a file that is run again and again", REPEAT)
+
+
+def needs_findings(
+    found: Found, script: Script, offset: int, comment: str, known: Collection[str]
+) -> Iterator[Finding]:
+    needs = repeatables.NEEDS.fullmatch(comment)
+    if not needs:
+        yield found(offset, f"`{comment}` is not a header that llm-db knows", "write `-- needs: ID ...`")
+    elif script.body is not None and offset > script.body:
+        yield found(offset, f"`{comment}` comes after other text", "move it to the top of the file")
+    elif missing := [one for one in needs[1].split() if one not in known]:
+        yield found(
+            offset, f"needs {missing[0]}, which is not there", "name a migration in full, as `llm-db status` does"
+        )
+    elif not needs[1].strip():
+        yield found(offset, "`-- needs:` names no migration", "name one or take the line out")
+
+
+def may_be_repeated(words: list[str], makes_triggers: bool) -> bool:
+    match words:
+        case ["create", "or", "replace", "trigger", *_]:
+            return makes_triggers
+        case ["create", "or", "replace", kind, *_]:
+            return kind in REPLACEABLE
+        case ["comment" | "grant" | "revoke", *_]:
+            return True
+        case ["call", schema, *_]:
+            return schema in SCHEMAS
+        # A constraint trigger cannot be replaced; and a trigger's table may need rows from before it.
+        case ["drop", "trigger", "if", "exists", *_] | ["create", "constraint", "trigger", *_] | ["insert", *_]:
+            return makes_triggers
+    return False
+
+
 def parser_findings(path: Path) -> Iterator[Finding]:
-    """The rules that need PostgreSQL's own parser, which the dev extra brings."""
+    """The rule that needs PostgreSQL's own parser, which the dev extra brings."""
     from pglast import split
     from pglast.parser import ParseError
 
     text = path.read_text(encoding="utf-8")
-    found = partial(finding, path, text)
     try:
         split(text)
     except ParseError as error:
         message, offset = error.args
-        yield found(offset, message, "correct the statement")
-        return
-    offset = 0
-    for piece in sqlparse.split(text):
-        offset = text.index(piece, offset)
-        try:
-            same = len(split(piece)) <= 1
-        except ParseError:
-            same = False
-        if not same:
-            yield found(
-                offset,
-                "yoyo's splitter (sqlparse) cuts this statement differently from PostgreSQL",
-                "write it so that both agree: no nested comments, no backslash before a quote, `AS $$` with spaces",
-            )
-            return
-        offset += len(piece)
+        yield finding(path, text, offset, message, "correct the statement")
 
 
 def findings(with_parser: bool = False) -> list[Finding]:
-    folder = sql_root() / "migrations"
-    found: list[Finding] = []
+    folder, views = sql_root() / "migrations", sql_root() / "views"
+    paths = sorted(folder.glob("*.sql"))
+    known = {path.name.removesuffix(".sql") for path in paths}
+    checked = {path: list(file_findings(path)) for path in paths}
+    for path in sorted(views.rglob("*.sql")):
+        checked[path] = list(repeatable_findings(path, path.relative_to(views).as_posix(), known))
     # yoyo would take it for a migration.
-    found += [Finding(str(shown(path)), 1, "is not SQL", "write it as NNNN.slug.sql") for path in folder.glob("*.py")]
-    for path in sorted(folder.glob("*.sql")):
-        in_file = list(file_findings(path))
+    found = [Finding(str(relative(path)), 1, "is not SQL", "write it as NNNN.slug.sql") for path in folder.glob("*.py")]
+    for path, in_file in checked.items():
         found += in_file or (list(parser_findings(path)) if with_parser else [])
     try:
-        migration_files()
+        files.migrations()
     except Problem as problem:
         # The order cannot be read from a file that cannot be read itself, which is told above.
         if not any(one.what.startswith("not UTF-8") for one in found):
-            found.append(Finding(str(shown(folder)), 1, problem.message.rstrip("."), problem.hint))
+            found.append(Finding(str(relative(folder)), 1, problem.message.rstrip("."), problem.hint))
     return found
 
 

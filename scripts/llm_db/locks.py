@@ -2,17 +2,23 @@
 
 The copy is a database of its own, made from the files and dropped afterwards. It holds no rows: a lock, a new file
 under a table and the start of a scan show on an empty table as well. But a join that finds its first table empty does
-not begin on its second, such as the table that a new foreign key refers to. Views are not made in the copy. Each
-pending file but the last is committed there, for the next one to build on; all that can outlive the copy is a role that
-such a file makes, since roles belong to the server.
+not begin on its second, such as the table that a new foreign key refers to. Each pending migration but the last is
+committed there, for the next one to build on; all that can outlive the copy is a role that such a file makes, since
+roles belong to the server. The text that made a repeatable before is not known, so where its new text takes another
+shape, the locks of dropping the old one are not seen.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg
-from yoyo.migrations import MigrationList
 
-from llm_db import migrations, scratch
+from llm_db import scratch
+from llm_db.files import Migration
+from llm_db.history import State
+from llm_db.repeatables import Pending, Repeatable
+from llm_db.session import Session
 
 # Weakest first, as in the manual's chapter on explicit locking.
 MODES = (
@@ -51,7 +57,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Touched:
-    """A table that a migration locks. A rewrite reads all of the table too."""
+    """A table that a file locks. A rewrite reads all of the table too."""
 
     table: str
     lock: str
@@ -63,27 +69,42 @@ class Touched:
         return f"{self.table}  {self.lock}{work}"
 
 
-def examine(known: MigrationList, current: migrations.State, server: str) -> dict[str, list[Touched]]:
-    """By migration, what it touches of the tables that the target has now. A file that runs outside a transaction is
-    run, for those after it, and not examined: it takes its locks one after the other and keeps none."""
-    pending = [migration for migration in known if migration.id in current.pending]
-    found: dict[str, list[Touched]] = {migration.id: [] for migration in pending if migration.use_transactions}
-    if not found or not current.applied:
-        return found
-    with scratch.database_on(server) as connection:
+def examine(
+    known: list[Migration], current: State, found: list[Repeatable], pending: list[Pending], server: str
+) -> dict[str, list[Touched]]:
+    """By migration and repeatable, what it touches of the tables that the target has now. A migration outside of a
+    transaction is run, for those after it, and not examined: it takes its locks one after the other and keeps none."""
+    coming = [migration for migration in known if migration.id in current.pending]
+    changed = {one.name: one.change for one in pending if one.file is not None}
+    seen: dict[str, list[Touched]] = {migration.id: [] for migration in coming if migration.use_transactions}
+    seen |= {name: [] for name in changed}
+    if not seen or not current.applied:
+        return seen
+    with scratch.database_on(server) as session:
         for migration in known:
             if migration.id in current.applied:
-                scratch.run(connection, migration)
-        ours = tables(connection).keys()
-        for migration in pending:
+                scratch.run(session, migration)
+        ours = tables(session.connection).keys()
+        for migration in coming:
             if migration.use_transactions:
-                with connection.transaction(force_rollback=migration is pending[-1]):
-                    before = {oid: table for oid, table in tables(connection).items() if oid in ours}
-                    migrations.run_file(connection, migration.up)
-                    found[migration.id] = touched(connection, before)
+                is_last = migration is coming[-1] and not changed
+                seen[migration.id] = examine_file(session, migration.up, ours, undo=is_last)
             else:
-                scratch.run(connection, migration)
-    return found
+                scratch.run(session, migration)
+        for file in found if changed else ():
+            # A file that was run before finds its triggers there, and locks more to replace them.
+            if changed.get(file.name) != "new":
+                session.run_file(file.path)
+            if file.name in changed:
+                seen[file.name] = examine_file(session, file.path, ours)
+    return seen
+
+
+def examine_file(session: Session, path: Path, ours: Collection[int], undo: bool = False) -> list[Touched]:
+    with session.connection.transaction(force_rollback=undo):
+        before = {oid: table for oid, table in tables(session.connection).items() if oid in ours}
+        session.run_file(path)
+        return touched(session.connection, before)
 
 
 def touched(connection: psycopg.Connection, before: dict[int, Table]) -> list[Touched]:

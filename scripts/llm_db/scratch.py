@@ -8,12 +8,14 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from llm_db import database, migrations
+from llm_db import alone, database
 from llm_db.errors import Problem, one_line
+from llm_db.files import Migration
+from llm_db.session import Session
 
 
 @contextmanager
-def database_on(server: str) -> Iterator[psycopg.Connection]:
+def database_on(server: str) -> Iterator[Session]:
     name = f"llm_db_scratch_{uuid.uuid4().hex}"
     source = "the scratch server"
     with database.connect(database.Target(database.checked(server, source), source)) as admin:
@@ -28,18 +30,18 @@ def database_on(server: str) -> Iterator[psycopg.Connection]:
             ) from None
         try:
             with database.connect(database.Target(make_conninfo(server, dbname=name), source)) as connection:
-                migrations.clean_session(connection)
-                yield connection
+                session = Session(connection)
+                session.clean()
+                yield session
         finally:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def run(connection: psycopg.Connection, migration: migrations.FileMigration) -> None:
-    migration.load()
+def run(session: Session, migration: Migration) -> None:
     if migration.each_of:
-        for _, *statements in migrations.per_partition(connection, migration):
+        for _, *statements in alone.per_partition(session.connection, migration):
             for statement in statements:
-                migrations.run_file(connection, migration.up, statement)
+                session.run_file(migration.up, statement)
         return
-    with connection.transaction() if migration.use_transactions else nullcontext():
-        migrations.run_file(connection, migration.up)
+    with session.connection.transaction() if migration.use_transactions else nullcontext():
+        session.run_file(migration.up)

@@ -1,14 +1,12 @@
 """Reference data: the vocabularies' values. Every file is safe to run any number of times."""
 
-import psycopg
-
 from llm_db import sql_root
-from llm_db.migrations import run_file
+from llm_db.session import Session
 
 
-def run_reference(connection: psycopg.Connection) -> int:
+def run_reference(session: Session) -> int:
     """Runs seeds/reference/*.sql inside the caller's transaction; returns how many files."""
     files = sorted((sql_root() / "seeds" / "reference").glob("*.sql"))
     for path in files:
-        run_file(connection, path)
+        session.run_file(path)
     return len(files)

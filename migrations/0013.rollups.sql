@@ -1,0 +1,231 @@
+-- depends: 0012.user-departments
+
+CREATE SCHEMA rollup;
+COMMENT ON SCHEMA rollup IS 'What the reports are built on: sums of closed time, notes of what changed in it since, '
+    'and the logs of open time. Nobody reads or calls it by hand';
+COMMENT ON SCHEMA ops IS 'What DBAs read and call: the state of partitions and rollups, and their upkeep';
+
+-- Rollups: what the reports read instead of years of logs. A row sums up the logs of one day (or hour) for one value of
+-- one dimension. Time before rollup.state.closed_before is closed: it is in the rollups. Later time is open, and
+-- reports read its logs themselves, so they are exact at any moment; docs/rollups.md has the proof.
+--
+-- Rows name the month (partition) their logs lie in. When that month is dropped, they let go of it and stay as they
+-- are: rollups outlive the rows they were made from.
+
+-- DDSketch (Masson, Rim, Lee: DDSketch, VLDB 2019): bucket b holds the latencies in (1.04^(b-2), 1.04^(b-1)]
+-- microseconds and stands for the value between that is off by at most 1.97 % from any of them. ranks are running
+-- totals, as a rank is what a percentile looks for.
+CREATE TYPE rollup.latency_histogram AS (buckets smallint [], ranks bigint []);
+COMMENT ON TYPE rollup.latency_histogram IS 'A DDSketch of latencies with at most 2 % relative error: the buckets that '
+    'are not empty, ascending, and for each the number of latencies in it and those before it';
+
+CREATE TYPE rollup.dimension AS ENUM (
+    'all', 'config', 'department', 'deployment', 'model', 'project', 'template', 'user'
+);
+COMMENT ON TYPE rollup.dimension IS 'What usage is summed up by; the whole platform is a dimension of one value';
+
+CREATE TABLE rollup.state (
+    only_row        boolean     NOT NULL DEFAULT true,
+    time_zone       text        NOT NULL DEFAULT 'Asia/Seoul',
+    closed_before   timestamptz NOT NULL DEFAULT '-infinity',
+    noted_before    timestamptz NOT NULL DEFAULT '-infinity',
+    activity_before date        NOT NULL DEFAULT '-infinity',
+    refreshed_at    timestamptz NULL,
+
+    CONSTRAINT state_pkey PRIMARY KEY (only_row),
+    CONSTRAINT state_is_one_row CHECK (only_row)
+);
+COMMENT ON TABLE rollup.state IS 'How far the rollups are; one row, written by ops.refresh_rollups() and '
+    'ops.set_reporting_time_zone() only';
+COMMENT ON COLUMN rollup.state.only_row IS 'Key: always true';
+COMMENT ON COLUMN rollup.state.time_zone IS '보고 시간대: whose days and hours the reports count in';
+COMMENT ON COLUMN rollup.state.closed_before IS 'Requests before this time are in the rollups';
+COMMENT ON COLUMN rollup.state.noted_before IS 'Writers note what they change before this time';
+COMMENT ON COLUMN rollup.state.activity_before IS 'rollup.activity is right for days before this one';
+COMMENT ON COLUMN rollup.state.refreshed_at IS 'When ops.refresh_rollups() last ended';
+
+INSERT INTO rollup.state DEFAULT VALUES;
+
+-- No key and no index: nobody who adds a row can wait for anybody.
+CREATE TABLE rollup.notes (
+    entity     text             NOT NULL,
+    from_time  timestamptz      NULL,
+    until_time timestamptz      NULL,
+    session_id uuid             NULL,
+    dimension  rollup.dimension NULL,
+    key        bigint           NULL,
+
+    CONSTRAINT notes_entity_is_known CHECK (entity IN ('logs', 'sessions')),
+    CONSTRAINT notes_is_a_span_a_session_or_a_key CHECK (
+        CASE
+            WHEN session_id IS NOT NULL THEN num_nonnulls(from_time, until_time, dimension, key) = 0
+            WHEN key IS NOT NULL THEN num_nonnulls(from_time, dimension) = 2 AND until_time IS NULL
+            ELSE num_nonnulls(from_time, until_time) = 2 AND dimension IS NULL
+        END
+    )
+);
+COMMENT ON TABLE rollup.notes IS 'Closed time that was changed afterwards; reports read its days from the logs until '
+    'ops.refresh_rollups() has done them again';
+COMMENT ON COLUMN rollup.notes.entity IS 'logs: by request_time; sessions: by start_time';
+COMMENT ON COLUMN rollup.notes.from_time IS 'Inclusive; NULL = all times of the session';
+COMMENT ON COLUMN rollup.notes.until_time IS 'Exclusive; NULL = all times of the session, or of the key from from_time '
+    'on';
+COMMENT ON COLUMN rollup.notes.session_id IS 'Whose times, as they are when this is read: the writer may not have seen '
+    'them all; NULL = a span of time, or a key';
+COMMENT ON COLUMN rollup.notes.dimension IS 'What key means';
+COMMENT ON COLUMN rollup.notes.key IS 'What was corrected, such as a user: the days on which the rollups have requests '
+    'of it, as they are when this is read; NULL = a span of time, or a session';
+
+CREATE TABLE rollup.usage (
+    day                     date        NOT NULL,
+    month                   date        NULL,
+    key                     bigint      NULL,
+    requests                bigint      NOT NULL,
+    answered_requests       bigint      NOT NULL,
+    requests_without_tokens bigint      NOT NULL,
+    at_max_tokens_requests  bigint      NOT NULL,
+    tokens                  bigint      NOT NULL,
+    -- A week in microseconds times 15,000,000 requests is more than a bigint holds.
+    latency_us              numeric     NOT NULL,
+    max_latency_us          bigint      NULL,
+    first_request_time      timestamptz NOT NULL,
+    last_request_time       timestamptz NOT NULL,
+    dimension               rollup.dimension  NOT NULL,
+    latencies               rollup.latency_histogram NULL
+);
+COMMENT ON TABLE rollup.usage IS '사용량 집계: requests, tokens and latencies by day and one dimension';
+COMMENT ON COLUMN rollup.usage.day IS '일자: in the reporting time zone';
+COMMENT ON COLUMN rollup.usage.month IS 'The month (UTC) its logs are stored in; NULL = they are no longer stored';
+COMMENT ON COLUMN rollup.usage.key IS 'The dimension''s own key, such as user_id; NULL = requests without one';
+COMMENT ON COLUMN rollup.usage.requests IS '요청 수';
+COMMENT ON COLUMN rollup.usage.answered_requests IS '응답된 요청 수: whose response_time is known';
+COMMENT ON COLUMN rollup.usage.requests_without_tokens IS '토큰 수 미상 요청 수: whose token_used is not known';
+COMMENT ON COLUMN rollup.usage.at_max_tokens_requests IS '최대 토큰 도달 요청 수: whose token_used is at least max_tokens '
+    'of their preset';
+COMMENT ON COLUMN rollup.usage.tokens IS '사용 토큰 수: sum of the known token_used';
+COMMENT ON COLUMN rollup.usage.latency_us IS '처리 시간: sum over the answered requests, in microseconds';
+COMMENT ON COLUMN rollup.usage.max_latency_us IS '최대 처리 시간: in microseconds; NULL = none was answered';
+COMMENT ON COLUMN rollup.usage.first_request_time IS '첫 요청 시간';
+COMMENT ON COLUMN rollup.usage.last_request_time IS '마지막 요청 시간';
+COMMENT ON COLUMN rollup.usage.dimension IS 'What key means';
+COMMENT ON COLUMN rollup.usage.latencies IS '처리 시간 분포: NULL = none was answered; by user none is kept';
+
+-- Several rows without a month may have one key: summing up is the readers' work anyhow.
+CREATE UNIQUE INDEX usage_key ON rollup.usage (dimension, day, key, month) NULLS NOT DISTINCT
+WHERE month IS NOT NULL;
+COMMENT ON INDEX rollup.usage_key IS 'One row per key, day and stored month; a missing key is a key';
+CREATE INDEX usage_dimension_day_idx ON rollup.usage (dimension, day);
+CREATE INDEX usage_users_idx ON rollup.usage (key, day) WHERE dimension = 'user';
+
+CREATE TABLE rollup.hours (
+    -- squawk-ignore prefer-timestamp-tz
+    local_hour              timestamp   NOT NULL,
+    hour                    timestamptz NOT NULL,
+    deployment_id           bigint      NOT NULL,
+    month                   date        NULL,
+    requests                bigint      NOT NULL,
+    answered_requests       bigint      NOT NULL,
+    requests_without_tokens bigint      NOT NULL,
+    tokens                  bigint      NOT NULL
+);
+COMMENT ON TABLE rollup.hours IS '시간대별 집계: requests and tokens by hour and deployment';
+COMMENT ON COLUMN rollup.hours.local_hour IS '시간대: the start of the hour, as clocks in the reporting time zone '
+    'show it';
+COMMENT ON COLUMN rollup.hours.hour IS '시간대 시작: the instant it began; the hour that comes twice when clocks are '
+    'put back has two';
+COMMENT ON COLUMN rollup.hours.deployment_id IS '배포: which served the requests';
+COMMENT ON COLUMN rollup.hours.month IS 'The month (UTC) its logs are stored in; NULL = they are no longer stored';
+COMMENT ON COLUMN rollup.hours.requests IS '요청 수';
+COMMENT ON COLUMN rollup.hours.answered_requests IS '응답된 요청 수: whose response_time is known';
+COMMENT ON COLUMN rollup.hours.requests_without_tokens IS '토큰 수 미상 요청 수: whose token_used is not known';
+COMMENT ON COLUMN rollup.hours.tokens IS '사용 토큰 수: sum of the known token_used';
+
+CREATE UNIQUE INDEX hours_key ON rollup.hours (local_hour, hour, deployment_id, month)
+WHERE month IS NOT NULL;
+COMMENT ON INDEX rollup.hours_key IS 'One row per deployment, hour and stored month';
+-- Whichever way a report asks for a time.
+CREATE INDEX hours_day_idx ON rollup.hours ((local_hour::date));
+CREATE INDEX hours_local_hour_idx ON rollup.hours (local_hour);
+CREATE INDEX hours_hour_idx ON rollup.hours (hour);
+
+CREATE TABLE rollup.slowest (
+    day          date        NOT NULL,
+    log_sequence integer     NOT NULL,
+    month        date        NULL,
+    key          bigint      NULL,
+    latency_us   bigint      NOT NULL,
+    token_used   bigint      NULL,
+    request_time timestamptz NOT NULL,
+    session_id   uuid        NOT NULL,
+    dimension    rollup.dimension NOT NULL
+);
+COMMENT ON TABLE rollup.slowest IS '느린 요청: the ten slowest requests by day and one dimension';
+COMMENT ON COLUMN rollup.slowest.day IS '일자: in the reporting time zone';
+COMMENT ON COLUMN rollup.slowest.log_sequence IS '세션 내 로그 순번: with session_id, which request';
+COMMENT ON COLUMN rollup.slowest.month IS 'The month (UTC) the log is stored in; NULL = it is no longer stored';
+COMMENT ON COLUMN rollup.slowest.key IS 'The dimension''s own key; NULL = requests without one';
+COMMENT ON COLUMN rollup.slowest.latency_us IS '처리 시간: in microseconds';
+COMMENT ON COLUMN rollup.slowest.token_used IS '사용 토큰 수: NULL = not known';
+COMMENT ON COLUMN rollup.slowest.request_time IS '요청 시간';
+COMMENT ON COLUMN rollup.slowest.session_id IS '세션: which, also when it is no longer stored';
+COMMENT ON COLUMN rollup.slowest.dimension IS 'What key means';
+
+CREATE INDEX slowest_dimension_day_idx ON rollup.slowest (dimension, day);
+
+CREATE TABLE rollup.sessions (
+    day                     date    NOT NULL,
+    month                   date    NULL,
+    department_id           bigint  NULL,
+    sessions                bigint  NOT NULL,
+    duration_us             numeric NOT NULL,
+    requests                bigint  NOT NULL,
+    requests_without_tokens bigint  NOT NULL,
+    tokens                  bigint  NOT NULL,
+    has_project             boolean NOT NULL,
+    session_type            text    NOT NULL,
+    status                  text    NOT NULL
+);
+COMMENT ON TABLE rollup.sessions IS '세션 집계: sessions that have ended, by the day they began';
+COMMENT ON COLUMN rollup.sessions.day IS '일자: of start_time, in the reporting time zone';
+COMMENT ON COLUMN rollup.sessions.month IS 'The month (UTC) its sessions are stored in; NULL = they are no longer '
+    'stored';
+COMMENT ON COLUMN rollup.sessions.department_id IS '소속 부서: of the user when the session began';
+COMMENT ON COLUMN rollup.sessions.sessions IS '세션 수';
+COMMENT ON COLUMN rollup.sessions.duration_us IS '세션 시간: sum, in microseconds';
+COMMENT ON COLUMN rollup.sessions.requests IS '요청 수: of these sessions';
+COMMENT ON COLUMN rollup.sessions.requests_without_tokens IS '토큰 수 미상 요청 수: whose token_used is not known';
+COMMENT ON COLUMN rollup.sessions.tokens IS '사용 토큰 수: sum of the known token_used';
+COMMENT ON COLUMN rollup.sessions.has_project IS '프로젝트 여부: whether the session is for a project';
+COMMENT ON COLUMN rollup.sessions.session_type IS '세션 유형';
+COMMENT ON COLUMN rollup.sessions.status IS '세션 상태: how it ended';
+
+CREATE UNIQUE INDEX sessions_key
+ON rollup.sessions (day, session_type, status, department_id, has_project, month) NULLS NOT DISTINCT
+WHERE month IS NOT NULL;
+COMMENT ON INDEX rollup.sessions_key IS 'One row per kind of session, day and stored month';
+CREATE INDEX sessions_day_idx ON rollup.sessions (day);
+
+-- How many distinct users a week or a month had is no sum of days. But it is a sum over these: a user counts once in a
+-- window, namely on the first active day in it, which is the one whose gap reaches out of the window.
+CREATE TABLE rollup.activity (
+    day      date    NOT NULL,
+    gap_days integer NULL,
+    users    bigint  NOT NULL
+);
+COMMENT ON TABLE rollup.activity IS '활동 집계: how many users were active on a day, by the days since their last '
+    'active day before it';
+COMMENT ON COLUMN rollup.activity.day IS '일자: in the reporting time zone';
+COMMENT ON COLUMN rollup.activity.gap_days IS 'Days since they were last active: 1 = the day before; NULL = never';
+COMMENT ON COLUMN rollup.activity.users IS '사용자 수';
+
+CREATE UNIQUE INDEX activity_key ON rollup.activity (day, gap_days) NULLS NOT DISTINCT;
+COMMENT ON INDEX rollup.activity_key IS 'One row per day and gap';
+
+-- A publication FOR ALL TABLES refuses UPDATE and DELETE on a table whose rows it cannot name. These have no key
+-- without a NULL in it, so a row is named by all of its columns.
+ALTER TABLE rollup.notes REPLICA IDENTITY FULL;
+ALTER TABLE rollup.usage REPLICA IDENTITY FULL;
+ALTER TABLE rollup.hours REPLICA IDENTITY FULL;
+ALTER TABLE rollup.slowest REPLICA IDENTITY FULL;
+ALTER TABLE rollup.sessions REPLICA IDENTITY FULL;
+ALTER TABLE rollup.activity REPLICA IDENTITY FULL;

@@ -1,1 +1,0 @@
-DROP INDEX llm.session_logs_request_time_idx;

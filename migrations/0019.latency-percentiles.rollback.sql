@@ -1,2 +1,0 @@
-DROP FUNCTION reporting.latency_percentiles(date, date, text, double precision []);
-DROP VIEW llm.dimension_names;

@@ -1,0 +1,57 @@
+-- Here the defaults are; given_type is what the file says. content says which request a row is, apart from its place in
+-- a session: two rows with the same content are told apart by counting only.
+CREATE TEMPORARY TABLE load_good AS
+SELECT
+    r.line, r.session_id, r.log_sequence, r.request_time, r.response_time, r.token_used,
+    (r.deployment).id AS deployment_id, (r.config).id AS config_id, (r.template).id AS template_id,
+    r.request_prompt_s3_path, r.response_s3_path,
+    (r.owner).id AS user_id, (r.project).id AS project_id,
+    coalesce(r.session_type, 'production') AS session_type, r.session_type AS given_type,
+    r.session_id IS NULL AS is_grouped, false AS is_present, NULL::uuid AS present_in,
+    md5((
+        r.request_time, r.response_time, r.token_used, (r.deployment).id, (r.config).id, (r.template).id,
+        r.request_prompt_s3_path, r.response_s3_path
+    )::text)::uuid AS content
+FROM pg_temp.load_resolved AS r
+WHERE NOT EXISTS (SELECT FROM pg_temp.load_bad AS b WHERE b.line = r.line);
+
+-- The database's logs with the same content.
+CREATE TEMPORARY VIEW load_logs AS
+SELECT
+    session_id, log_sequence, request_time,
+    md5((
+        request_time, response_time, token_used, deployment_id, config_id, template_id,
+        request_prompt_s3_path, response_s3_path
+    )::text)::uuid AS content
+FROM llm.session_logs;
+
+-- Rows of the file that are the same request as one before them, where no key tells them apart.
+CREATE TEMPORARY VIEW load_identical AS
+SELECT line, first_line
+FROM (
+    SELECT g.line, min(g.line) OVER same AS first_line
+    FROM pg_temp.load_good AS g
+    WHERE g.log_sequence IS NULL
+    WINDOW same AS (PARTITION BY g.content, g.session_id, g.user_id, g.project_id, g.session_type)
+) AS g
+WHERE line > first_line;
+
+-- What the rows say of each session that they make or widen.
+CREATE TEMPORARY VIEW load_spans AS
+SELECT session_id, min(request_time) AS first_time, max(coalesce(response_time, request_time)) AS last_time
+FROM pg_temp.load_good
+WHERE NOT is_present
+GROUP BY session_id;
+
+-- Given sessions: those of the database, and new ones as the first row that names their user has them.
+CREATE TEMPORARY TABLE load_sessions AS
+SELECT s.session_id, s.user_id, s.project_id, s.session_type, false AS is_new
+FROM llm.sessions AS s
+WHERE s.session_id IN (SELECT g.session_id FROM pg_temp.load_good AS g);
+
+INSERT INTO pg_temp.load_sessions (session_id, user_id, project_id, session_type, is_new)
+SELECT DISTINCT ON (g.session_id) g.session_id, g.user_id, g.project_id, g.session_type, true
+FROM pg_temp.load_good AS g
+WHERE NOT g.is_grouped AND g.user_id IS NOT NULL
+    AND NOT EXISTS (SELECT FROM pg_temp.load_sessions AS s WHERE s.session_id = g.session_id)
+ORDER BY g.session_id, g.line;

@@ -1,0 +1,36 @@
+-- What the database has already: by its key, or else by its content, where the n-th row of the same content is there if
+-- the database has n of them. A row without a session may be in any session of its owner.
+UPDATE pg_temp.load_good AS g
+SET is_present = true
+FROM llm.session_logs AS l
+WHERE g.session_id = l.session_id AND g.log_sequence = l.log_sequence;
+
+WITH span AS (
+    SELECT min(request_time) AS earliest, max(request_time) AS latest FROM pg_temp.load_good WHERE is_grouped
+), logs AS (
+    SELECT l.session_id, l.content, l.session_id::text AS place
+    FROM pg_temp.load_logs AS l
+    WHERE l.session_id IN (SELECT g.session_id FROM pg_temp.load_good AS g WHERE g.log_sequence IS NULL)
+    UNION ALL
+    SELECT l.session_id, l.content, (s.user_id, s.project_id, s.session_type)::text
+    FROM span
+    INNER JOIN llm.sessions AS s
+        ON s.start_time <= span.latest AND coalesce(s.end_time, 'infinity') >= span.earliest
+    INNER JOIN pg_temp.load_logs AS l ON s.session_id = l.session_id
+    WHERE l.request_time BETWEEN span.earliest AND span.latest
+        AND s.user_id IN (SELECT g.user_id FROM pg_temp.load_good AS g WHERE g.is_grouped)
+), numbered_logs AS (
+    SELECT session_id, content, place, row_number() OVER (PARTITION BY place, content ORDER BY session_id) AS n
+    FROM logs
+), rows AS (
+    SELECT line, content, coalesce(session_id::text, (user_id, project_id, session_type)::text) AS place
+    FROM pg_temp.load_good
+    WHERE log_sequence IS NULL
+), numbered_rows AS (
+    SELECT line, content, place, row_number() OVER (PARTITION BY place, content ORDER BY line) AS n FROM rows
+)
+UPDATE pg_temp.load_good AS g
+SET is_present = true, present_in = l.session_id
+FROM numbered_rows AS r
+INNER JOIN numbered_logs AS l ON r.place = l.place AND r.content = l.content AND r.n = l.n
+WHERE g.line = r.line;

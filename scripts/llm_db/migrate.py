@@ -1,0 +1,164 @@
+"""Migrates a database, forward and back.
+
+What was done is told at once, and is in the result that the caller may pass in, so that it is known when the next file
+fails.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import psycopg
+
+from llm_db import alone, files, give_way, history, lint, repeatables, seeds
+from llm_db.backend import USUAL, Backend, Conduct
+from llm_db.files import Migration
+from llm_db.history import State
+from llm_db.repeatables import Repeatable
+
+Tell = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Ran:
+    id: str
+    ms: int
+    # What of ours had to go and is not there again: views, routines, triggers.
+    dropped: list[str]
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    made: list[str]
+    unchanged: int
+
+
+@dataclass
+class Migrated:
+    applied: list[Ran] = field(default_factory=list)
+    # None while migrations are pending.
+    repeatables: Refreshed | None = None
+
+
+@dataclass
+class RolledBack:
+    rolled_back: list[Ran] = field(default_factory=list)
+
+
+def migrate(
+    connection: psycopg.Connection,
+    *,
+    to: str | None = None,
+    allow_late: bool = False,
+    conduct: Conduct = USUAL,
+    tell: Tell = print,
+    result: Migrated | None = None,
+) -> Migrated:
+    """Applies what is pending, up to `to`. If nothing is pending then, brings reference data and repeatables up to
+    date."""
+    result = result or Migrated()
+    known = files.migrations()
+    lint.refuse()
+    last = files.find(known, to) if to else len(known) - 1
+    found = repeatables.files()
+    backend = Backend(connection, conduct)
+    with backend.lock():
+        current = history.state(connection, known)
+        history.refuse_history(current, allow_late)
+        backend.ensure_ledger(known)
+        pending = [migration for migration in known[: last + 1] if migration.id in current.pending]
+        for number, migration in enumerate(pending, start=1):
+            ran = timed(migration, partial(apply_one, backend, found, migration))
+            result.applied.append(ran)
+            tell_of(tell, ran, f"[{number}/{len(pending)}] {ran.id} {ran.ms} ms")
+        if not pending:
+            tell("Nothing to migrate." if to else "Every migration is applied already.")
+        if all(migration.id in current.applied or migration in pending for migration in known):
+            made = refresh(backend, found)
+            result.repeatables = Refreshed(made, len(found) - len(made))
+            tell(f"repeatables: {len(made)} made, {result.repeatables.unchanged} unchanged; reference data is in")
+    return result
+
+
+def refresh(backend: Backend, found: list[Repeatable]) -> list[str]:
+    """Returns the names of the files that were run."""
+
+    def work() -> list[str]:
+        seeds.run_reference(backend.session)
+        return repeatables.refresh(backend.session, found)
+
+    made = backend.attempt("repeatables and reference data", work)
+    for file in repeatables.pending_triggers(backend.connection, found):
+        made += backend.attempt(
+            files.relative(file.path), partial(repeatables.refresh, backend.session, found, file.name)
+        )
+    return made
+
+
+def rollback(
+    connection: psycopg.Connection,
+    to: str,
+    *,
+    conduct: Conduct = USUAL,
+    tell: Tell = print,
+    result: RolledBack | None = None,
+) -> RolledBack:
+    """Undoes every migration after `to`, the last one first; `none` for all."""
+    result = result or RolledBack()
+    known = files.migrations()
+    if not going(connection, to):
+        tell(f"Nothing is applied after {to}.")
+        return result
+    # An edited file that was accepted has not been looked at yet.
+    lint.refuse()
+    found = repeatables.files()
+    backend = Backend(connection, conduct)
+    with backend.lock():
+        backend.ensure_ledger(known)
+        # Read again: another runner may have been at work until we got the lock.
+        todo = going(connection, to)
+        for number, migration in enumerate(todo, start=1):
+            ran = timed(migration, partial(rollback_one, backend, found, migration))
+            result.rolled_back.append(ran)
+            tell_of(tell, ran, f"[{number}/{len(todo)}] {ran.id} rolled back {ran.ms} ms")
+    return result
+
+
+def going(connection: psycopg.Connection, to: str) -> list[Migration]:
+    """What a rollback would undo, in this order."""
+    known = files.migrations()
+    keep = 0 if to in ("none", "0") else files.find(known, to) + 1
+    current: State = history.state(connection, known)
+    after = [migration for migration in reversed(known[keep:]) if migration.id in current.applied + current.half_done]
+    history.refuse_rollback(current, after)
+    return after
+
+
+def apply_one(backend: Backend, found: list[Repeatable], migration: Migration) -> list[str]:
+    if migration.use_transactions:
+        return give_way.apply(backend, found, migration)
+    alone.apply(backend, migration)
+    return []
+
+
+def rollback_one(backend: Backend, found: list[Repeatable], migration: Migration) -> list[str]:
+    # What was made for each partition goes at once: an attached index cannot be detached, nor dropped by itself.
+    if migration.use_transactions or migration.each_of:
+        return give_way.rollback(backend, found, migration, partial(backend.rollback, migration))
+    gone = give_way.rollback(backend, found, migration, lambda: None)
+    alone.rollback(backend, migration)
+    return gone
+
+
+def timed(migration: Migration, work: Callable[[], list[str]]) -> Ran:
+    started = time.perf_counter()
+    dropped = work()
+    return Ran(migration.id, round((time.perf_counter() - started) * 1000), dropped)
+
+
+def tell_of(tell: Tell, ran: Ran, line: str) -> None:
+    if ran.dropped:
+        names = ", ".join(ran.dropped)
+        tell(f"dropped {len(ran.dropped)} of ours: {names}; the end of a full migrate makes them again")
+    tell(line)

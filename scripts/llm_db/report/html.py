@@ -1,0 +1,138 @@
+"""A report as one page with charts and a table, to be mailed, kept or printed: it asks nothing of any network."""
+
+from html import escape
+from pathlib import Path
+
+import psycopg
+
+from llm_db.database import scalar
+from llm_db.errors import Problem
+from llm_db.report import charts
+from llm_db.report.query import Column, Question, View, select
+from llm_db.report.values import as_text
+
+# The charts are drawn from this many rows at most, the newest or the largest; the table shows fewer.
+READ_ROWS = 100_000
+TABLE_ROWS = 1_000
+
+# The browser itself refuses every request, whatever is on the page.
+POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+STYLE = """
+:root { color-scheme: light; }
+body { margin: 2rem auto; max-width: 1280px; padding: 0 1rem; color: #222; background: #fff;
+    font: 15px/1.5 "Noto Sans KR", "Noto Sans CJK KR", "Apple SD Gothic Neo", "Malgun Gothic", sans-serif; }
+h1 { font-size: 1.6rem; margin: 0; }
+h2 { font-size: 1.05rem; margin: 0; }
+code { color: #666; font-weight: normal; font-size: 0.85em; }
+.asked, .note { color: #555; font-size: 0.9rem; margin: 0.2rem 0; }
+/* auto-fill, not auto-fit: each chart is drawn when it is read, and must have its width by then. */
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(560px, 100%), 1fr));
+    gap: 1.5rem; margin: 1.5rem 0; }
+.single { display: block; }
+section { break-inside: avoid; min-width: 0; }
+.table { overflow-x: auto; }
+table { border-collapse: collapse; font-size: 0.85rem; }
+th, td { padding: 0.3rem 0.6rem; border-bottom: 1px solid #ddd; text-align: left; vertical-align: top; }
+th { border-bottom: 2px solid #888; }
+th code { display: block; }
+.number, .time { white-space: nowrap; font-variant-numeric: tabular-nums; }
+.number { text-align: right; }
+@page { size: A4 landscape; margin: 10mm; }
+@media print {
+    body { margin: 0; max-width: none; }
+    .modebar-container { display: none; }
+    .table { overflow: visible; }
+    table { font-size: 0.65rem; }
+}
+"""
+LAYOUT = {
+    "font": {"family": '"Noto Sans KR", "Noto Sans CJK KR", "Malgun Gothic", sans-serif', "size": 12},
+    "margin": charts.MARGIN,
+    "height": charts.HEIGHT,
+    "hoverlabel": {"namelength": -1},
+}
+CONFIG = {"displaylogo": False, "responsive": True}
+
+
+def write(connection: psycopg.Connection, asked: Question, file: str) -> None:
+    try:
+        from plotly import io, offline
+    except ImportError:
+        raise Problem("--html needs plotly.", "pip install 'llm-platform-db[html]'") from None
+    found = connection.execute(select(asked, READ_ROWS + 1)).fetchall()
+    rows = found[:READ_ROWS]
+    sections = []
+    for chart in charts.draw(asked.view, rows):
+        drawn = io.to_html(
+            {"data": chart.figure["data"], "layout": LAYOUT | chart.figure["layout"]},
+            config=CONFIG,
+            include_plotlyjs=False,
+            full_html=False,
+            validate=False,
+        )
+        sections.append(section(chart, drawn))
+    library = f"<script>{offline.get_plotlyjs()}</script>" if sections else ""
+    # The server's clock, and its knowledge of time zones.
+    made = scalar(
+        connection, "SELECT to_char(now(), 'YYYY-MM-DD HH24:MI') || format(' (%s)', current_setting('TimeZone'))"
+    )
+    text = page(asked, made, sections, library, rows, cut=len(found) > READ_ROWS)
+    try:
+        Path(file).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Problem(f"Cannot write {file}: {error.strerror}.", "name a file in a folder that is there") from None
+    print(f"{file}: {len(sections)} charts of {len(rows):,} rows")
+
+
+def section(chart: charts.Chart, drawn: str) -> str:
+    [first, *others] = chart.columns
+    title = " · ".join(escape(column.term) for column in chart.columns) if others else named(first)
+    meaning = escape("\n".join(column.comment for column in chart.columns))
+    note = f'<p class="note">{escape(chart.note)}</p>' if chart.note else ""
+    return f'<section><h2 title="{meaning}">{title}</h2>{note}{drawn}</section>'
+
+
+def named(item: Column | View) -> str:
+    """Its Korean term, if it has one, and its name."""
+    return f"{escape(item.term)} <code>{escape(item.name)}</code>" if item.term != item.name else escape(item.name)
+
+
+def page(asked: Question, made: str, sections: list[str], library: str, rows: list[tuple], cut: bool) -> str:
+    view = asked.view
+    conditions = "".join(f" · {escape(condition)}" for condition in asked.told)
+    top = f" · 상위 {asked.top:,}행" if asked.top else ""
+    counted = f"앞의 {len(rows):,}행만 읽음: 기간이나 조건으로 좁히십시오" if cut else f"{len(rows):,}행"
+    return f"""<!DOCTYPE html>
+<html lang="ko">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(f"{view.term} ({view.name})")}</title>
+<style>{STYLE}</style>
+{library}
+</head>
+<body>
+<h1>{named(view)}</h1>
+<p class="asked">{escape(view.comment.removeprefix(f"{view.term}:").strip())}</p>
+<p class="asked">{made}{conditions}{top} · {counted}</p>
+<div class="charts{" single" if len(sections) == 1 else ""}">{"".join(sections)}</div>
+{table(view.columns, rows)}
+</body>
+</html>
+"""
+
+
+def table(columns: list[Column], rows: list[tuple]) -> str:
+    kinds = [' class="number"' if column.is_number else ' class="time"' if column.is_time else "" for column in columns]
+    head = "".join(
+        f'<th{kind} title="{escape(column.comment)}">{named(column)}</th>'
+        for kind, column in zip(kinds, columns, strict=True)
+    )
+    lines = []
+    for row in rows[:TABLE_ROWS]:
+        cells = (f"<td{kind}>{escape(as_text(value))}</td>" for kind, value in zip(kinds, row, strict=True))
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    whole = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    note = f'<p class="note">앞의 {TABLE_ROWS:,}행입니다. 모든 행은 --csv로 받으십시오.</p>'
+    return f'<div class="table">{whole}</div>{note if len(rows) > TABLE_ROWS else ""}'

@@ -1,0 +1,115 @@
+"""The llm-db command as a user runs it, with nothing of ours in its environment.
+
+llm_db() runs it in this process, which saves the start of a Python for each of a few hundred calls. llm_db_process()
+and environment() are for tests that are about a process: signals, several runners at once, start-up, the locale.
+"""
+
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from pathlib import Path
+from unittest.mock import patch
+
+import psycopg
+
+import llm_db as package
+from llm_db import cli
+
+ROOT = Path(__file__).parents[1]
+
+
+def environment(root: Path = ROOT, **variables: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name != "DATABASE_URL" and not name.startswith("PG")}
+    return {**kept, "PYTHONPATH": f"{root / 'scripts'}{os.pathsep}{kept.get('PYTHONPATH', '')}", **variables}
+
+
+def llm_db(
+    *arguments: str, root: Path = ROOT, cwd: Path | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """In this process, which has one stdout: not for two threads at once."""
+    out, err = captured(), captured()
+    # The package finds its SQL beside itself, so it is told that it lies in the other checkout.
+    beside = patch.object(package, "__file__", str(root / "scripts" / "llm_db" / "__init__.py"))
+    with (
+        beside,
+        patch.dict(os.environ, variables),
+        chdir(cwd) if cwd else nullcontext(),
+        signals_kept(),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        try:
+            exit_code = cli.main(list(arguments))
+        except SystemExit as end:
+            # argparse ends the process after --help.
+            exit_code = end.code
+    done = subprocess.CompletedProcess(arguments, exit_code, written_to(out), written_to(err))
+    assert "Traceback" not in done.stdout + done.stderr, done.stderr
+    return done
+
+
+def captured() -> io.TextIOWrapper:
+    """A stream like that of a process whose output goes to a pipe."""
+    return io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="")
+
+
+def written_to(stream: io.TextIOWrapper) -> str:
+    stream.seek(0)
+    return stream.read()
+
+
+@contextmanager
+def signals_kept() -> Iterator[None]:
+    """The command takes SIGTERM for itself. The test run wants it back."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def llm_db_process(
+    *arguments: str, root: Path = ROOT, cwd: Path | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "llm_db", *arguments],
+        env=environment(root, **variables),
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=180,
+    )
+    assert "Traceback" not in done.stdout + done.stderr, done.stderr
+    return done
+
+
+def checkout(folder: Path, migrations: dict[str, str], views: dict[str, str] | None = None) -> Path:
+    """The runner beside migrations and views of the test's own. Each value is "up -- DOWN -- down"."""
+    shutil.copytree(ROOT / "scripts" / "llm_db", folder / "scripts" / "llm_db")
+    for part in ("migrations", "views", "seeds/reference"):
+        (folder / part).mkdir(parents=True)
+    for name, text in migrations.items():
+        up, _, down = text.partition("-- DOWN --")
+        (folder / "migrations" / f"{name}.sql").write_text(up, encoding="utf-8")
+        (folder / "migrations" / f"{name}.rollback.sql").write_text(down, encoding="utf-8")
+    for name, text in (views or {}).items():
+        path = folder / "views" / f"{name}.sql"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
+def value(dsn: str, query: str) -> object:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        return connection.execute(query).fetchone()[0]
+
+
+def execute(dsn: str, statement: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(statement)

@@ -1,0 +1,205 @@
+"""Reports are exact while many write and the rollups are refreshed, and writers wait for nobody."""
+
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from rollup_model import assert_exact, make_model
+
+from conftest import Company
+
+SECONDS = 5
+WRITERS = 4
+LOG = (
+    "INSERT INTO llm.session_logs (session_id, log_sequence, request_time, deployment_id, config_id, token_used)"
+    " VALUES (%s, %s, %s, %s, %s, %s)"
+)
+
+
+def connect(dsn: str, options: str = "") -> psycopg.Connection:
+    return psycopg.connect(dsn, autocommit=True, options=f"-c statement_timeout=60s -c jit=off {options}")
+
+
+def write(dsn: str, company: Company, number: int, until: float) -> float:
+    """Logs of now and late ones, and how long the slowest statement took. All of one session and one deployment: what
+    there is to wait for, they share."""
+    slowest, rng = 0.0, random.Random(number)
+    with connect(dsn, "-c lock_timeout=1s") as writer:
+        for sequence in range(number + 1, 10**9, WRITERS):
+            late = rng.choice([0, 0, 0, 1, 60, 60 * 24 * 3])
+            at = datetime.now(UTC) - timedelta(minutes=late)
+            with writer.transaction():
+                began = time.monotonic()
+                writer.execute(LOG, [company.session_id, sequence, at, company.deployment_id, company.config_id, late])
+                slowest = max(slowest, time.monotonic() - began)
+                time.sleep(rng.choice([0, 0, 0.01, 0.3]))
+            if time.monotonic() > until:
+                return slowest
+    raise AssertionError
+
+
+def refresh(dsn: str, until: float) -> int:
+    """Closes all there is, over and over, and is ended at random moments; how many refreshes came to their end."""
+    ended, rng = 0, random.Random(0)
+    while time.monotonic() < until:
+        with connect(dsn) as refresher:
+            pid = refresher.info.backend_pid
+            end = threading.Timer(rng.uniform(0.05, 0.6), terminate, [dsn, pid])
+            end.start()
+            with suppress(psycopg.OperationalError):
+                while time.monotonic() < until:
+                    refresher.execute("CALL ops.refresh_rollups(clock_timestamp(), batch_logs => 50)")
+                    ended += 1
+            end.cancel()
+    return ended
+
+
+def terminate(dsn: str, pid: int) -> None:
+    with connect(dsn) as admin:
+        admin.execute("SELECT pg_terminate_backend(%s)", [pid])
+
+
+def check(dsn: str, until: float) -> int:
+    checks = 0
+    with connect(dsn, "-c default_transaction_isolation=repeatable\\ read") as reader:
+        while time.monotonic() < until:
+            with reader.transaction():
+                assert_exact(reader, "usage", "hours", "sessions")
+            checks += 1
+    return checks
+
+
+def test_reports_are_exact_while_many_write(db: psycopg.Connection, dsn: str, company: Company) -> None:
+    make_model(db)
+    until = time.monotonic() + SECONDS
+    with ThreadPoolExecutor(WRITERS + 2) as pool:
+        writers = [pool.submit(write, dsn, company, number, until) for number in range(WRITERS)]
+        refreshes, checks = pool.submit(refresh, dsn, until), pool.submit(check, dsn, until)
+        # A writer that waits for another, or for the refresh, fails by its lock_timeout.
+        slowest = max(writer.result() for writer in writers)
+        assert (refreshes.result() > 1, checks.result() > 1) == (True, True)
+    print(f"the slowest of the writers' statements took {slowest * 1000:.0f} ms")
+    db.execute("CALL ops.refresh_rollups(clock_timestamp())")
+    assert_exact(db)
+    assert db.execute("SELECT count(*) FROM rollup.open_logs('{}')").fetchone() == (0,)
+
+
+def test_a_refresh_fails_when_another_is_at_work(db: psycopg.Connection, dsn: str) -> None:
+    """An end that is no success: nothing was done."""
+    with psycopg.connect(dsn) as other:
+        other.execute("SELECT rollup.lock_state(true)")
+        with pytest.raises(psycopg.errors.LockNotAvailable, match="another transaction is at work on the rollups"):
+            db.execute("CALL ops.refresh_rollups()")
+    db.execute("CALL ops.refresh_rollups()")
+
+
+def test_a_refresh_waits_for_writers_and_gives_up(db: psycopg.Connection, dsn: str, company: Company) -> None:
+    notices: list[str] = []
+    db.add_notice_handler(lambda notice: notices.append(notice.message_primary))
+    closed = "SELECT closed_before > '-infinity' FROM rollup.state"
+    with psycopg.connect(dsn) as writer:
+        writer.execute(LOG, [company.session_id, 1, datetime.now(UTC), company.deployment_id, company.config_id, 1])
+        db.execute("CALL ops.refresh_rollups(patience => '0.2 s')")
+        assert "nothing more was closed" in notices[0]
+        assert db.execute(closed).fetchone() == (False,)
+    db.execute("CALL ops.refresh_rollups(patience => '0.2 s')")
+    assert db.execute(closed).fetchone() == (True,)
+
+
+# The guards matter: without one, the comparison fails.
+
+LATE = "2024-01-10 11:00Z"
+
+
+def between(db: psycopg.Connection, dsn: str, company: Company, isolation: str) -> None:
+    """A log that was written before a refresh, and is committed after it."""
+    make_model(db)
+    db.execute("CALL ops.refresh_rollups('2024-01-01Z')")
+    with psycopg.connect(dsn, autocommit=True) as writer:
+        writer.execute(f"BEGIN ISOLATION LEVEL {isolation}")
+        if isolation != "READ COMMITTED":
+            writer.execute("SELECT FROM rollup.state")
+            db.execute("CALL ops.refresh_rollups('2024-06-01Z')")
+        writer.execute(LOG, [company.session_id, 1, LATE, company.deployment_id, company.config_id, 1])
+        refresh = threading.Thread(target=close, args=[dsn])
+        refresh.start()
+        refresh.join(0.5)
+        writer.execute("COMMIT")
+        refresh.join()
+
+
+def close(dsn: str) -> None:
+    with connect(dsn) as refresher:
+        refresher.execute("CALL ops.refresh_rollups('2024-06-01Z')")
+
+
+@pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
+def test_a_log_cannot_fall_between(db: psycopg.Connection, dsn: str, company: Company, isolation: str) -> None:
+    between(db, dsn, company, isolation)
+    assert_exact(db)
+
+
+def test_it_would_without_waiting_for_writers(db: psycopg.Connection, dsn: str, company: Company) -> None:
+    db.execute("CREATE OR REPLACE FUNCTION rollup.writers() RETURNS SETOF text STABLE RETURN NULL::text")
+    between(db, dsn, company, "READ COMMITTED")
+    with pytest.raises(AssertionError, match="usage: is all"):
+        assert_exact(db)
+
+
+def test_it_would_if_old_snapshots_were_believed(db: psycopg.Connection, dsn: str, company: Company) -> None:
+    db.execute(
+        "CREATE OR REPLACE FUNCTION rollup.noted_before() RETURNS timestamptz STABLE"
+        " RETURN (SELECT s.noted_before FROM rollup.state AS s)"
+    )
+    between(db, dsn, company, "REPEATABLE READ")
+    with pytest.raises(AssertionError, match="usage: is all"):
+        assert_exact(db)
+
+
+PAST = """
+INSERT INTO llm.sessions (session_id, user_id, project_id, start_time, end_time, session_type, status)
+SELECT llm.uuidv7('2024-01-10Z'), min(user_id), min(project_id), '2024-01-10Z', '2024-01-11Z', 'test', 'completed'
+FROM llm.projects, llm.users;
+"""
+PAST_LOG = """
+INSERT INTO llm.session_logs (session_id, request_time, deployment_id, config_id, token_used)
+SELECT min(session_id::text)::uuid, '2024-01-10 11:00Z', min(deployment_id), min(config_id), 100
+FROM llm.sessions, llm.deployments, llm.model_configs;
+"""
+
+
+@pytest.mark.parametrize(
+    ("trigger", "change"),
+    [
+        ("session_logs_additions_are_noted", PAST_LOG),
+        ("session_logs_changes_are_noted", "UPDATE llm.session_logs SET token_used = 7"),
+        ("session_logs_removals_are_noted", "DELETE FROM llm.session_logs"),
+        ("session_logs_truncation_is_noted", "TRUNCATE llm.session_logs"),
+        ("sessions_additions_are_noted", PAST),
+        ("sessions_changes_are_noted", "UPDATE llm.sessions SET project_id = NULL"),
+        ("sessions_removals_are_noted", "DELETE FROM llm.sessions"),
+        ("user_departments_are_noted", "DELETE FROM llm.user_departments"),
+        ("user_departments_truncation_is_noted", "TRUNCATE llm.user_departments"),
+        ("deployments_model_is_noted", "UPDATE llm.deployments SET model_id = (SELECT max(model_id) FROM llm.models)"),
+        ("model_configs_max_tokens_is_noted", "UPDATE llm.model_configs SET max_tokens = 1"),
+    ],
+    ids=lambda words: words if words.endswith("_noted") else "",
+)
+def test_it_would_without_the_trigger(db: psycopg.Connection, company: Company, trigger: str, change: str) -> None:
+    make_model(db)
+    db.execute("INSERT INTO llm.models (model_name, model_type) VALUES ('another', 'chat')")
+    db.execute(PAST + PAST_LOG)
+    db.execute("CALL ops.refresh_rollups('2024-06-01Z')")
+    with db.transaction(force_rollback=True):
+        db.execute(change)
+        assert_exact(db)
+    [table] = db.execute("SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = %s", [trigger]).fetchone()
+    db.execute(f"DROP TRIGGER {trigger} ON {table}")
+    db.execute(change)
+    with pytest.raises(AssertionError, match="reported"):
+        assert_exact(db)

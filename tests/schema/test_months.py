@@ -1,0 +1,160 @@
+"""Half a month, in every state that DETACH and DROP by hand can leave it in: shown, refused by name, and repaired."""
+
+from datetime import UTC, datetime
+from itertools import product
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from conftest import Company
+
+STATES = ["attached", "not attached", "missing"]
+HALVES = [pair for pair in product(STATES, STATES) if pair not in {("attached", "attached"), ("missing", "missing")}]
+MONTH = "2024-03-01"
+PROBLEMS = "SELECT month::text, problem FROM ops.months WHERE problem IS NOT NULL"
+
+
+def write(db: psycopg.Connection, company: Company, at: str) -> None:
+    session = db.execute(
+        "INSERT INTO llm.sessions (session_id, user_id, session_type, start_time, end_time, status)"
+        " VALUES (llm.uuidv7(%(at)s), %(user)s, 'test', %(at)s, %(at)s, 'completed') RETURNING session_id",
+        {"at": at, "user": company.user_id},
+    ).fetchone()[0]
+    db.execute(
+        "INSERT INTO llm.session_logs (session_id, deployment_id, request_time) VALUES (%s, %s, %s), (%s, %s, %s)",
+        [session, company.deployment_id, at] * 2,
+    )
+
+
+def break_month(db: psycopg.Connection, sessions: str, logs: str) -> None:
+    """As somebody would by hand: logs leave first and come back last, as they refer to sessions."""
+    db.execute("ALTER TABLE llm.session_logs DETACH PARTITION llm.session_logs_2024_03")
+    if sessions != "attached":
+        if db.execute("SELECT count(*) FROM llm.session_logs_2024_03").fetchone() != (0,):
+            # Which keeps rows from being left without their session.
+            db.execute("ALTER TABLE llm.session_logs_2024_03 DROP CONSTRAINT session_logs_session_id_fkey")
+        db.execute("ALTER TABLE llm.sessions DETACH PARTITION llm.sessions_2024_03")
+    if sessions == "missing":
+        db.execute("DROP TABLE llm.sessions_2024_03")
+    if logs == "missing":
+        db.execute("DROP TABLE llm.session_logs_2024_03")
+    if logs == "attached":
+        bounds = "(llm.uuidv7_floor('2024-03-01Z')) TO (llm.uuidv7_floor('2024-04-01Z'))"
+        db.execute(f"ALTER TABLE llm.session_logs ATTACH PARTITION llm.session_logs_2024_03 FOR VALUES FROM {bounds}")
+
+
+def stored(db: psycopg.Connection) -> tuple[int, int]:
+    query = "SELECT (SELECT count(*) FROM llm.sessions), (SELECT count(*) FROM llm.session_logs)"
+    return db.execute(query).fetchone()
+
+
+@pytest.mark.parametrize(("sessions", "logs"), HALVES)
+def test_half_a_month_is_named_refused_and_repaired(
+    db: psycopg.Connection, company: Company, sessions: str, logs: str
+) -> None:
+    db.execute("SELECT llm.create_month('2024-03-15')")
+    assert db.execute(PROBLEMS).fetchall() == []
+    # With rows, where PostgreSQL lets them stay.
+    kept = sessions == "attached" or logs != "attached"
+    if kept:
+        write(db, company, "2024-03-10 00:00Z")
+    all_rows = stored(db)
+    gone = (int(kept and sessions == "missing"), 2 * int(kept and logs == "missing"))
+    break_month(db, sessions, logs)
+    if gone[0] and not gone[1]:
+        # Logs without a session could not come back.
+        db.execute("DELETE FROM llm.session_logs_2024_03")
+        gone = (1, 2)
+
+    ((month, problem),) = db.execute(PROBLEMS).fetchall()
+    assert month == MONTH
+    for table, state in (("sessions", sessions), ("session_logs", logs)):
+        assert (f"llm.{table}_2024_03 is " in problem) is (state != "attached")
+        assert state == "attached" or f"llm.{table}_2024_03 is {state}" in problem
+    shown = f"SELECT sessions_partition, session_logs_partition FROM ops.months WHERE month = '{MONTH}'"
+    assert db.execute(shown).fetchall() == [
+        ("sessions_2024_03" if sessions == "attached" else None, "session_logs_2024_03" if logs == "attached" else None)
+    ]
+
+    # Nobody who writes is refused: this goes to DEFAULT, or to the half that is there.
+    write(db, company, "2024-03-20 00:00Z")
+    write(db, company, "2024-01-20 00:00Z")
+    broken = "the month 2024-03 is not whole: .*llm.session(s|_logs)_2024_03 is (not attached|missing)"
+    for statement in (
+        "SELECT llm.create_month('2024-03-20')",
+        "CALL llm.create_months('2024-02-01', '2024-04-01')",
+        "CALL llm.move_default_rows()",
+        "SELECT llm.drop_month('2024-03-20')",
+    ):
+        with pytest.raises(errors.ObjectNotInPrerequisiteState, match=broken) as error:
+            db.execute(statement)
+        assert "SELECT ops.repair_month('2024-03-01')" in str(error.value)
+    # The others were made, before and after it.
+    made = "SELECT count(*) FROM ops.months WHERE month BETWEEN '2024-01-01' AND '2024-04-01' AND problem IS NULL"
+    assert db.execute(made).fetchone() == (3,)
+
+    db.execute("CALL ops.refresh_rollups()")
+    held = db.execute("SELECT held_back_by FROM ops.months_to_drop(1) WHERE month = %s", [MONTH]).fetchone()
+    assert held == (problem,)
+    with pytest.raises(errors.ObjectNotInPrerequisiteState, match=r"2024-03 \(llm.session"):
+        db.execute("CALL llm.drop_old_months(1)")
+    assert db.execute("SELECT count(*) FROM ops.months WHERE month < now() - interval '2 months'").fetchone() == (1,)
+
+    assert db.execute("SELECT ops.repair_month('2024-03-15')").fetchone() == (True,)
+    assert db.execute(PROBLEMS).fetchall() == []
+    assert db.execute(shown).fetchall() == [("sessions_2024_03", "session_logs_2024_03")]
+    assert stored(db) == (all_rows[0] - gone[0] + 1, all_rows[1] - gone[1] + 2)
+    placed = "SELECT count(*) FROM llm.session_logs_2024_03 INNER JOIN llm.sessions_2024_03 USING (session_id)"
+    assert db.execute(placed).fetchone() == (2 + (2 - gone[1] if kept else 0),)
+    # As one that was made whole.
+    write(db, company, "2024-03-30 00:00Z")
+    db.execute("DELETE FROM llm.sessions WHERE start_time = '2024-03-30Z'")
+    assert db.execute("SELECT ops.repair_month('2024-03-15')").fetchone() == (False,)
+    assert db.execute("SELECT llm.create_month('2024-03-15')").fetchone() == (False,)
+    db.execute("CALL ops.refresh_rollups()")
+    db.execute("CALL llm.drop_old_months(1)")
+    assert db.execute("SELECT count(*) FROM ops.months WHERE month = %s", [MONTH]).fetchone() == (0,)
+
+
+@pytest.mark.parametrize("table", ["sessions", "session_logs"])
+def test_a_month_that_is_being_detached(db: psycopg.Connection, dsn: str, company: Company, table: str) -> None:
+    """DETACH ... CONCURRENTLY was cut off while it waited for a reader. It needs a table without DEFAULT."""
+    db.execute("SELECT llm.create_month('2024-03-15')")
+    for name in ("session_logs", "sessions"):
+        db.execute(f"ALTER TABLE llm.{name} DETACH PARTITION llm.{name}_default")
+    with psycopg.connect(dsn) as reader:
+        reader.execute(f"SELECT FROM llm.{table}")
+        db.execute("SET statement_timeout = '500ms'")
+        with pytest.raises(errors.QueryCanceled):
+            db.execute(f"ALTER TABLE llm.{table} DETACH PARTITION llm.{table}_2024_03 CONCURRENTLY")
+        db.execute("RESET statement_timeout")
+    for name in ("sessions", "session_logs"):
+        db.execute(f"ALTER TABLE llm.{name} ATTACH PARTITION llm.{name}_default DEFAULT")
+
+    ((month, problem),) = db.execute(PROBLEMS).fetchall()
+    assert month == MONTH
+    assert f"llm.{table}_2024_03 is being detached" in problem
+    for statement in (
+        "SELECT llm.create_month('2024-03-20')",
+        "CALL llm.create_months('2024-02-01', '2024-04-01')",
+        "SELECT llm.drop_month('2024-03-20')",
+    ):
+        with pytest.raises(errors.ObjectNotInPrerequisiteState, match=f"llm.{table}_2024_03 is being detached"):
+            db.execute(statement)
+    with pytest.raises(errors.ObjectNotInPrerequisiteState, match="is being detached"):
+        db.execute("SELECT ops.repair_month('2024-03-20')")
+    remedy = problem.partition("To have the month back: ")[2].partition("; to keep")[0]
+    for statement in remedy.split("; "):
+        db.execute(statement)
+    assert db.execute(PROBLEMS).fetchall() == []
+    write(db, company, datetime(2024, 3, 20, tzinfo=UTC).isoformat())
+    assert db.execute("SELECT count(*) FROM llm.session_logs_2024_03").fetchone() == (2,)
+
+
+def test_a_table_that_only_looks_like_a_month_is_none_of_ours(db: psycopg.Connection) -> None:
+    for name in ("sessions_2024_13", "sessions_2024_03_old", "session_logs_old", "old_sessions_2024_03"):
+        db.execute(f"CREATE TABLE llm.{name} ()")
+    db.execute("CREATE TABLE public.sessions_2024_03 ()")
+    assert db.execute(PROBLEMS).fetchall() == []
+    assert db.execute("SELECT llm.create_month('2024-03-01')").fetchone() == (True,)

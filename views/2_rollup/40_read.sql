@@ -1,0 +1,266 @@
+-- needs: 0013.rollups
+
+-- Reading: which closed days are noted, and the logs and sessions that reports read themselves.
+-- What reads logs is never compiled: that takes seconds where the work takes one, and most servers have jit = on.
+CREATE OR REPLACE FUNCTION rollup.day_start(day timestamp, zone text)
+RETURNS timestamptz
+LANGUAGE sql
+IMMUTABLE STRICT PARALLEL SAFE
+-- Where clocks go back over midnight a day has two of them, and AT TIME ZONE takes the second.
+RETURN CASE
+    WHEN ((day AT TIME ZONE zone) - interval '1 hour') AT TIME ZONE zone >= day
+        THEN (day AT TIME ZONE zone) - interval '1 hour'
+    ELSE day AT TIME ZONE zone
+END;
+COMMENT ON FUNCTION rollup.day_start(timestamp, text) IS 'When a day begins in a time zone';
+REVOKE ALL ON FUNCTION rollup.day_start(timestamp, text) FROM public;
+GRANT EXECUTE ON FUNCTION rollup.day_start(timestamp, text) TO llm_analyst;
+
+CREATE OR REPLACE FUNCTION rollup.noted_days(of_entity text)
+RETURNS TABLE (day date, from_time timestamptz, until_time timestamptz)
+LANGUAGE plpgsql
+STABLE PARALLEL SAFE ROWS 10
+-- Within a view a function acts for whoever reads the view: an analyst, who may not read our tables.
+SECURITY DEFINER
+SET jit = off
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    -- Every report asks, and hardly ever is there anything.
+    IF NOT EXISTS (SELECT 1 FROM rollup.notes) THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+    WITH spans AS (
+        SELECT n.from_time, n.until_time
+        FROM rollup.notes AS n
+        WHERE n.entity = of_entity AND n.until_time IS NOT NULL
+        UNION ALL
+        SELECT l.request_time, l.request_time + interval '1 microsecond'
+        FROM rollup.notes AS n
+        INNER JOIN llm.session_logs AS l ON n.session_id = l.session_id
+        WHERE n.entity = of_entity AND of_entity = 'logs'
+        UNION ALL
+        SELECT s.start_time, s.start_time + interval '1 microsecond'
+        FROM rollup.notes AS n
+        INNER JOIN llm.sessions AS s ON n.session_id = s.session_id
+        WHERE n.entity = of_entity AND of_entity = 'sessions'
+        UNION ALL
+        SELECT s.start_time, s.start_time + interval '1 microsecond'
+        FROM rollup.notes AS n
+        INNER JOIN llm.sessions AS s ON n.key = s.user_id AND s.start_time >= n.from_time
+        WHERE n.entity = of_entity AND of_entity = 'sessions' AND n.dimension = 'user'
+    ), bounds AS (
+        -- Of open time nothing is in the rollups that could be wrong.
+        SELECT DISTINCT
+            (s.from_time AT TIME ZONE z.time_zone)::date AS first_day,
+            ((least(s.until_time, z.closed_before) - interval '1 microsecond') AT TIME ZONE z.time_zone)::date
+            AS last_day
+        FROM spans AS s
+        CROSS JOIN rollup.state AS z
+        WHERE s.from_time < z.closed_before AND coalesce(rollup.known_time(s.from_time), '-infinity') = s.from_time
+    ), days AS (
+        SELECT b.first_day AS day FROM bounds AS b
+        UNION
+        SELECT b.last_day FROM bounds AS b
+        UNION
+        SELECT u.day
+        FROM rollup.notes AS n
+        CROSS JOIN rollup.state AS z
+        INNER JOIN rollup.usage AS u
+            ON n.dimension = u.dimension AND n.key = u.key AND u.day >= (n.from_time AT TIME ZONE z.time_zone)::date
+        WHERE n.entity = of_entity AND of_entity = 'logs'
+        UNION
+        -- A long span costs the days that have sums, not those of the calendar: a day in its midst that has none has no
+        -- logs either, but such as left a note of their own.
+        SELECT r.day
+        FROM bounds AS b
+        CROSS JOIN LATERAL (
+            SELECT u.day
+            FROM rollup.usage AS u
+            WHERE of_entity = 'logs' AND u.dimension = 'all' AND u.day > b.first_day AND u.day < b.last_day
+            UNION
+            SELECT s.day
+            FROM rollup.sessions AS s
+            WHERE of_entity = 'sessions' AND s.day > b.first_day AND s.day < b.last_day
+        ) AS r
+    )
+
+    SELECT
+        d.day,
+        rollup.day_start(d.day::timestamp, z.time_zone),
+        least(rollup.day_start(d.day + interval '1 day', z.time_zone), z.closed_before)
+    FROM days AS d
+    CROSS JOIN rollup.state AS z
+    WHERE isfinite(d.day);
+END
+$$;
+COMMENT ON FUNCTION rollup.noted_days(text) IS 'The closed days that changed since they were rolled up, by entity '
+    '(logs or sessions), and the part of each that is closed';
+REVOKE ALL ON FUNCTION rollup.noted_days(text) FROM public;
+GRANT EXECUTE ON FUNCTION rollup.noted_days(text) TO llm_analyst;
+
+CREATE OR REPLACE FUNCTION rollup.noted(of_entity text)
+RETURNS TABLE (days date [], spans tstzmultirange)
+LANGUAGE sql
+STABLE PARALLEL SAFE ROWS 1
+BEGIN ATOMIC
+    SELECT
+        coalesce(array_agg(n.day), '{}'),
+        coalesce(range_agg(tstzrange(n.from_time, n.until_time)), '{}')
+    FROM rollup.noted_days(of_entity) AS n;
+END;
+COMMENT ON FUNCTION rollup.noted(text) IS 'rollup.noted_days() as one row: a report reads the notes once, and leaves '
+    'out of the sums exactly what it reads from the logs';
+REVOKE ALL ON FUNCTION rollup.noted(text) FROM public;
+GRANT EXECUTE ON FUNCTION rollup.noted(text) TO llm_analyst;
+
+CREATE OR REPLACE FUNCTION rollup.open_logs(noted tstzmultirange)
+RETURNS TABLE (
+    session_id uuid, log_sequence integer, request_time timestamptz, day date,
+    local_hour timestamp, hour timestamptz, month date, user_id bigint,
+    department_id bigint, project_id bigint, deployment_id bigint, model_id bigint,
+    config_id bigint, template_id bigint, token_used bigint, answered boolean,
+    at_max_tokens boolean, latency_us bigint
+)
+LANGUAGE plpgsql
+STABLE
+SECURITY DEFINER
+-- Bounds that the planner knows: it leaves out the months that cannot matter.
+SET plan_cache_mode = force_custom_plan
+SET enable_partitionwise_join = on
+SET jit = off
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    border constant timestamptz := (SELECT s.closed_before FROM rollup.state AS s);
+    lowest uuid := '00000000-0000-0000-0000-000000000000';
+    span tstzrange;
+BEGIN
+    -- A first look, at times alone, says which months the join need not be planned for: all but the last, as a rule.
+    -- OFFSET 0: by the index on request_time, not through all sessions in their order until one fits.
+    IF border > '-infinity' THEN
+        lowest := (
+            SELECT i.session_id
+            FROM (SELECT l.session_id FROM llm.session_logs AS l WHERE l.request_time >= border OFFSET 0) AS i
+            ORDER BY i.session_id
+            LIMIT 1
+        );
+    END IF;
+    RETURN QUERY SELECT * FROM rollup.log_facts AS f WHERE f.request_time >= border AND f.session_id >= lowest;
+    FOR span IN SELECT unnest(noted) LOOP
+        RETURN QUERY
+        SELECT * FROM rollup.log_facts AS f WHERE f.request_time >= lower(span) AND f.request_time < upper(span);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION rollup.open_logs(tstzmultirange) IS 'The logs that reports read themselves, columns as in '
+    'rollup.log_facts: those of open time, and of the noted parts of closed time, given by rollup.noted(). As of the '
+    'snapshot of the query that asks';
+REVOKE ALL ON FUNCTION rollup.open_logs(tstzmultirange) FROM public;
+GRANT EXECUTE ON FUNCTION rollup.open_logs(tstzmultirange) TO llm_analyst;
+
+-- Sessions with all their logs, and logs whose sessions are counted already: together, what is counted of sessions.
+CREATE OR REPLACE FUNCTION rollup.session_sums(
+    started_from timestamptz, started_before timestamptz, ended_from timestamptz, ended_before timestamptz,
+    logged_before timestamptz
+)
+RETURNS SETOF rollup.sessions
+LANGUAGE plpgsql
+STABLE
+SET plan_cache_mode = force_custom_plan
+SET jit = off
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    WITH chosen AS MATERIALIZED (
+        SELECT f.*
+        FROM rollup.session_facts AS f
+        WHERE f.start_time >= started_from AND f.start_time < started_before
+            AND f.end_time >= ended_from AND f.end_time < ended_before
+        UNION ALL
+        SELECT f.*
+        FROM rollup.session_facts AS f
+        WHERE ended_before = 'infinity' AND f.end_time IS NULL
+    )
+    SELECT
+        c.day, c.month, c.department_id, count(*), sum(c.duration_us), rollup.bigint_sum(g.requests),
+        rollup.bigint_sum(g.requests_without_tokens), rollup.bigint_sum(g.tokens), c.has_project, c.session_type,
+        c.status
+    FROM chosen AS c
+    CROSS JOIN LATERAL (
+        SELECT
+            count(*) AS requests,
+            count(*) - count(rollup.known_tokens(l.token_used)) AS requests_without_tokens,
+            coalesce(rollup.bigint_sum(rollup.known_tokens(l.token_used)), 0) AS tokens
+        FROM llm.session_logs AS l
+        WHERE l.session_id = c.session_id AND rollup.known_time(l.request_time) < logged_before
+    ) AS g
+    GROUP BY c.day, c.month, c.department_id, c.has_project, c.session_type, c.status;
+END
+$$;
+COMMENT ON FUNCTION rollup.session_sums(timestamptz, timestamptz, timestamptz, timestamptz, timestamptz) IS 'Sums of '
+    'the sessions that began and ended within these times, with their logs up to a time. ended_before infinity: and of '
+    'those that are running';
+REVOKE ALL ON FUNCTION rollup.session_sums(timestamptz, timestamptz, timestamptz, timestamptz, timestamptz) FROM public;
+
+CREATE OR REPLACE FUNCTION rollup.session_log_sums(
+    logged_from timestamptz, logged_before timestamptz, ended_before timestamptz
+)
+RETURNS SETOF rollup.sessions
+LANGUAGE plpgsql
+STABLE
+SET plan_cache_mode = force_custom_plan
+SET enable_partitionwise_join = on
+SET jit = off
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT
+        f.day, f.month, f.department_id, 0::bigint, 0::numeric, count(*),
+        count(*) - count(rollup.known_tokens(l.token_used)),
+        coalesce(rollup.bigint_sum(rollup.known_tokens(l.token_used)), 0), f.has_project, f.session_type, f.status
+    FROM llm.session_logs AS l
+    INNER JOIN rollup.session_facts AS f ON l.session_id = f.session_id
+    WHERE l.request_time >= logged_from AND l.request_time < logged_before AND f.end_time < ended_before
+        AND rollup.known_time(l.request_time) IS NOT NULL
+    GROUP BY f.day, f.month, f.department_id, f.has_project, f.session_type, f.status;
+END
+$$;
+COMMENT ON FUNCTION rollup.session_log_sums(timestamptz, timestamptz, timestamptz) IS 'Sums of the logs of these '
+    'times whose sessions had ended before a time';
+REVOKE ALL ON FUNCTION rollup.session_log_sums(timestamptz, timestamptz, timestamptz) FROM public;
+
+CREATE OR REPLACE FUNCTION rollup.open_sessions(noted tstzmultirange)
+RETURNS SETOF rollup.sessions
+LANGUAGE plpgsql
+STABLE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    border constant timestamptz := (SELECT s.closed_before FROM rollup.state AS s);
+    zone constant text := (SELECT s.time_zone FROM rollup.state AS s);
+    span tstzrange;
+BEGIN
+    RETURN QUERY SELECT * FROM rollup.session_sums('-infinity', 'infinity', border, 'infinity', 'infinity');
+    -- A noted day comes with all its logs, below.
+    RETURN QUERY
+    SELECT *
+    FROM rollup.session_log_sums(border, 'infinity', border) AS g
+    WHERE NOT noted @> rollup.day_start(g.day::timestamp, zone);
+    FOR span IN SELECT unnest(noted) LOOP
+        RETURN QUERY
+        SELECT * FROM rollup.session_sums(lower(span), upper(span), '-infinity', border, 'infinity');
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION rollup.open_sessions(tstzmultirange) IS 'The sums of sessions that reports make themselves: of '
+    'sessions that have not ended in closed time, of late requests of those that have, and of the noted parts of '
+    'closed time, given by rollup.noted(). As of the snapshot of the query that asks';
+REVOKE ALL ON FUNCTION rollup.open_sessions(tstzmultirange) FROM public;
+GRANT EXECUTE ON FUNCTION rollup.open_sessions(tstzmultirange) TO llm_analyst;

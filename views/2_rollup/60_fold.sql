@@ -1,0 +1,372 @@
+-- needs: 0013.rollups
+
+-- Folding: adding logs and sessions to the rollups. The caller holds rollup.lock_state().
+CREATE OR REPLACE FUNCTION rollup.grouped_by(grouped integer)
+RETURNS rollup.dimension
+LANGUAGE sql
+IMMUTABLE PARALLEL SAFE
+RETURN CASE grouped::bit(7)
+    WHEN B'0111111' THEN 'config'::rollup.dimension
+    WHEN B'1011111' THEN 'department'
+    WHEN B'1101111' THEN 'deployment'
+    WHEN B'1110111' THEN 'model'
+    WHEN B'1111011' THEN 'project'
+    WHEN B'1111101' THEN 'template'
+    WHEN B'1111110' THEN 'user'
+    WHEN B'1111111' THEN 'all'
+END;
+COMMENT ON FUNCTION rollup.grouped_by(integer) IS 'The dimension of a row of GROUPING SETS, from grouping() of the '
+    'keys of all dimensions in alphabetical order';
+REVOKE ALL ON FUNCTION rollup.grouped_by(integer) FROM public;
+
+CREATE OR REPLACE FUNCTION rollup.fold_logs(low timestamptz, high timestamptz)
+RETURNS void
+LANGUAGE plpgsql
+SET plan_cache_mode = force_custom_plan
+-- A log and its session lie in the same month: the sessions of other months are not even looked at.
+SET enable_partitionwise_join = on
+-- One log may meet one session, and 200,000 meet them all: hashing is right for both, also before the first ANALYZE.
+SET enable_nestloop = off
+-- A batch is sorted and hashed in memory.
+SET work_mem = '64MB'
+SET jit = off
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    first_day date;
+    last_day date;
+BEGIN
+    WITH facts AS MATERIALIZED (
+        SELECT f.*, rollup.latency_bucket(f.latency_us) AS bucket
+        FROM rollup.log_facts AS f
+        WHERE f.request_time >= low AND f.request_time < high
+    ), sums AS MATERIALIZED (
+        -- One pass for all dimensions, and one for their histograms: in a single pass every cell would carry every sum,
+        -- which takes a quarter longer. By user and day a histogram would be as long as the list of latencies.
+        SELECT
+            f.day, f.month, f.local_hour, f.hour,
+            -- By the hour, of no dimension.
+            CASE WHEN grouping(f.hour) = 1 THEN rollup.grouped_by(grouping(
+                f.config_id, f.department_id, f.deployment_id, f.model_id, f.project_id, f.template_id, f.user_id
+            )) END AS dimension,
+            coalesce(
+                f.config_id, f.department_id, f.deployment_id, f.model_id, f.project_id, f.template_id, f.user_id
+            ) AS key,
+            count(*) AS requests,
+            count(*) FILTER (WHERE f.answered) AS answered_requests,
+            count(*) - count(f.token_used) AS requests_without_tokens,
+            count(*) FILTER (WHERE f.at_max_tokens) AS at_max_tokens_requests,
+            coalesce(rollup.bigint_sum(f.token_used), 0) AS tokens,
+            coalesce(sum(f.latency_us), 0) AS latency_us,
+            max(f.latency_us) AS max_latency_us,
+            min(f.request_time) AS first_request_time,
+            max(f.request_time) AS last_request_time
+        FROM facts AS f
+        GROUP BY
+            f.day, f.month, GROUPING SETS (
+                (f.local_hour, f.hour, f.deployment_id), f.config_id, f.department_id, f.deployment_id, f.model_id,
+                f.project_id, f.template_id, f.user_id, ()
+            )
+    ), cells AS MATERIALIZED (
+        SELECT
+            f.day, f.month, f.bucket,
+            rollup.grouped_by(2 * grouping(
+                f.config_id, f.department_id, f.deployment_id, f.model_id, f.project_id, f.template_id
+            ) + 1) AS dimension,
+            coalesce(
+                f.config_id, f.department_id, f.deployment_id, f.model_id, f.project_id, f.template_id
+            ) AS key,
+            count(*) AS answered
+        FROM facts AS f
+        WHERE f.bucket IS NOT NULL
+        GROUP BY
+            f.day, f.month, f.bucket, GROUPING SETS (
+                f.config_id, f.department_id, f.deployment_id, f.model_id, f.project_id, f.template_id, ()
+            )
+    ), ranked AS MATERIALIZED (
+        SELECT
+            c.dimension, c.day, c.month, c.key, c.bucket,
+            rollup.bigint_sum(c.answered) OVER (parts ORDER BY c.bucket) AS rank,
+            rollup.bigint_sum(c.answered) OVER parts AS answered
+        FROM cells AS c
+        WINDOW parts AS (PARTITION BY c.dimension, c.day, c.key, c.month)
+    ), histograms AS (
+        SELECT
+            r.dimension, r.day, r.key, r.month,
+            row(array_agg(r.bucket ORDER BY r.bucket), array_agg(r.rank ORDER BY r.bucket))::rollup.latency_histogram
+            AS latencies
+        FROM ranked AS r
+        GROUP BY r.dimension, r.day, r.key, r.month
+    ), hours AS (
+        INSERT INTO rollup.hours AS h (
+            local_hour, hour, deployment_id, month, requests, answered_requests, requests_without_tokens, tokens
+        )
+        SELECT
+            s.local_hour, s.hour, s.key, s.month, s.requests, s.answered_requests, s.requests_without_tokens, s.tokens
+        FROM sums AS s
+        WHERE s.dimension IS NULL
+        ON CONFLICT (local_hour, hour, deployment_id, month) WHERE month IS NOT NULL DO UPDATE SET
+            requests = h.requests + excluded.requests,
+            answered_requests = h.answered_requests + excluded.answered_requests,
+            requests_without_tokens = h.requests_without_tokens + excluded.requests_without_tokens,
+            tokens = h.tokens + excluded.tokens
+    ), usage AS (
+        INSERT INTO rollup.usage AS u (
+            dimension, day, key, month, requests, answered_requests, requests_without_tokens, at_max_tokens_requests,
+            tokens, latency_us, max_latency_us, first_request_time, last_request_time, latencies
+        )
+        SELECT
+            s.dimension, s.day, s.key, s.month, s.requests, s.answered_requests, s.requests_without_tokens,
+            s.at_max_tokens_requests, s.tokens, s.latency_us, s.max_latency_us, s.first_request_time,
+            s.last_request_time, h.latencies
+        FROM sums AS s
+        LEFT JOIN histograms AS h
+            ON s.dimension = h.dimension AND s.day = h.day AND s.month = h.month
+            -- The lowest bigint for no key, as in rollup.usage_periods.
+            AND coalesce(s.key, '-9223372036854775808') = coalesce(h.key, '-9223372036854775808')
+        WHERE s.dimension IS NOT NULL
+        ON CONFLICT (dimension, day, key, month) WHERE month IS NOT NULL DO UPDATE SET
+            requests = u.requests + excluded.requests,
+            answered_requests = u.answered_requests + excluded.answered_requests,
+            requests_without_tokens = u.requests_without_tokens + excluded.requests_without_tokens,
+            at_max_tokens_requests = u.at_max_tokens_requests + excluded.at_max_tokens_requests,
+            tokens = u.tokens + excluded.tokens,
+            latency_us = u.latency_us + excluded.latency_us,
+            max_latency_us = greatest(u.max_latency_us, excluded.max_latency_us),
+            first_request_time = least(u.first_request_time, excluded.first_request_time),
+            last_request_time = greatest(u.last_request_time, excluded.last_request_time),
+            latencies = rollup.histogram_merge(ARRAY[u.latencies, excluded.latencies])
+    ), top_cells AS MATERIALIZED (
+        -- The cells that the ten slowest of each are in. A missing key counts as 0 here; the ranking below looks
+        -- closer.
+        SELECT r.dimension, r.day, r.month, coalesce(r.key, 0) AS key, r.bucket
+        FROM ranked AS r
+        WHERE r.answered - r.rank < 10
+    ), candidates AS MATERIALIZED (
+        SELECT f.*
+        FROM facts AS f
+        WHERE
+            (f.day, f.month, coalesce(f.config_id, 0), f.bucket) IN
+            (SELECT t.day, t.month, t.key, t.bucket FROM top_cells AS t WHERE t.dimension = 'config')
+            OR (f.day, f.month, coalesce(f.department_id, 0), f.bucket) IN
+            (SELECT t.day, t.month, t.key, t.bucket FROM top_cells AS t WHERE t.dimension = 'department')
+            OR (f.day, f.month, f.deployment_id, f.bucket) IN
+            (SELECT t.day, t.month, t.key, t.bucket FROM top_cells AS t WHERE t.dimension = 'deployment')
+            OR (f.day, f.month, f.model_id, f.bucket) IN
+            (SELECT t.day, t.month, t.key, t.bucket FROM top_cells AS t WHERE t.dimension = 'model')
+            OR (f.day, f.month, coalesce(f.project_id, 0), f.bucket) IN
+            (SELECT t.day, t.month, t.key, t.bucket FROM top_cells AS t WHERE t.dimension = 'project')
+            OR (f.day, f.month, coalesce(f.template_id, 0), f.bucket) IN
+            (SELECT t.day, t.month, t.key, t.bucket FROM top_cells AS t WHERE t.dimension = 'template')
+    ), slowest AS (
+        INSERT INTO rollup.slowest (
+            dimension, day, key, month, session_id, log_sequence, request_time, latency_us, token_used
+        )
+        SELECT
+            r.dimension, r.day, r.key, r.month, r.session_id, r.log_sequence, r.request_time, r.latency_us, r.token_used
+        FROM (
+            SELECT
+                f.*, d.dimension, d.key,
+                row_number() OVER (
+                    PARTITION BY d.dimension, f.day, d.key, f.month
+                    ORDER BY f.latency_us DESC, f.session_id, f.log_sequence
+                ) AS place
+            FROM candidates AS f
+            CROSS JOIN LATERAL (
+                VALUES
+                ('config'::rollup.dimension, f.config_id), ('department', f.department_id),
+                ('deployment', f.deployment_id), ('model', f.model_id), ('project', f.project_id),
+                ('template', f.template_id)
+            ) AS d (dimension, key)
+        ) AS r
+        WHERE r.place <= 10
+    )
+    SELECT min(s.day), max(s.day) INTO first_day, last_day FROM sums AS s;
+
+    -- A day that was there already had its own ten.
+    DELETE FROM rollup.slowest AS s
+    USING (
+        SELECT
+            r.ctid AS row_id,
+            row_number() OVER (
+                PARTITION BY r.dimension, r.day, r.key, r.month
+                ORDER BY r.latency_us DESC, r.session_id, r.log_sequence
+            ) AS place
+        FROM rollup.slowest AS r
+        WHERE r.day BETWEEN first_day AND last_day AND r.month IS NOT NULL
+    ) AS p
+    WHERE s.ctid = p.row_id AND p.place > 10;
+    UPDATE rollup.state SET activity_before = first_day WHERE activity_before > first_day;
+END
+$$;
+COMMENT ON FUNCTION rollup.fold_logs(timestamptz, timestamptz) IS 'Adds the logs of a span of time to the rollups';
+REVOKE ALL ON FUNCTION rollup.fold_logs(timestamptz, timestamptz) FROM public;
+
+CREATE OR REPLACE FUNCTION rollup.fold_sessions(low timestamptz, high timestamptz)
+RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    INSERT INTO rollup.sessions AS r (
+        day, month, department_id, sessions, duration_us, requests, requests_without_tokens, tokens, has_project,
+        session_type, status
+    )
+    SELECT
+        s.day, s.month, s.department_id, rollup.bigint_sum(s.sessions), sum(s.duration_us),
+        rollup.bigint_sum(s.requests), rollup.bigint_sum(s.requests_without_tokens), rollup.bigint_sum(s.tokens),
+        s.has_project, s.session_type, s.status
+    FROM (
+        SELECT * FROM rollup.session_sums('-infinity', 'infinity', low, high, high)
+        UNION ALL
+        SELECT * FROM rollup.session_log_sums(low, high, low)
+    ) AS s
+    GROUP BY s.day, s.month, s.department_id, s.has_project, s.session_type, s.status
+    ON CONFLICT (day, session_type, status, department_id, has_project, month) WHERE month IS NOT NULL DO UPDATE SET
+        sessions = r.sessions + excluded.sessions,
+        duration_us = r.duration_us + excluded.duration_us,
+        requests = r.requests + excluded.requests,
+        requests_without_tokens = r.requests_without_tokens + excluded.requests_without_tokens,
+        tokens = r.tokens + excluded.tokens;
+END;
+COMMENT ON FUNCTION rollup.fold_sessions(timestamptz, timestamptz) IS 'Adds the sessions that ended in a span of time '
+    'to the rollups, and the requests that sessions of before made in it';
+REVOKE ALL ON FUNCTION rollup.fold_sessions(timestamptz, timestamptz) FROM public;
+
+CREATE OR REPLACE FUNCTION rollup.fold_noted_day(of_entity text, again date)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    border timestamptz;
+    low timestamptz;
+    high timestamptz;
+BEGIN
+    SELECT
+        s.closed_before,
+        rollup.day_start(again::timestamp, s.time_zone),
+        least(rollup.day_start(again + interval '1 day', s.time_zone), s.closed_before)
+    INTO border, low, high
+    FROM rollup.state AS s;
+    -- First the notes, then the rows: what is changed in between leaves a note of its own. Without a note the day is
+    -- right; somebody else has done it.
+    DELETE FROM rollup.notes AS n WHERE n.entity = of_entity AND n.from_time >= low AND n.until_time <= high;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    IF of_entity = 'logs' THEN
+        DELETE FROM rollup.usage AS u WHERE u.day = again AND u.month IS NOT NULL;
+        DELETE FROM rollup.slowest AS s WHERE s.day = again AND s.month IS NOT NULL;
+        DELETE FROM rollup.hours AS h WHERE h.local_hour::date = again AND h.month IS NOT NULL;
+        UPDATE rollup.state SET activity_before = least(activity_before, again);
+        PERFORM rollup.fold_logs(low, high);
+    ELSE
+        DELETE FROM rollup.sessions AS s WHERE s.day = again AND s.month IS NOT NULL;
+        INSERT INTO rollup.sessions (
+            day, month, department_id, sessions, duration_us, requests, requests_without_tokens, tokens, has_project,
+            session_type, status
+        )
+        SELECT
+            s.day, s.month, s.department_id, s.sessions, s.duration_us, s.requests, s.requests_without_tokens, s.tokens,
+            s.has_project, s.session_type, s.status
+        FROM rollup.session_sums(low, high, '-infinity', border, border) AS s;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION rollup.fold_noted_day(text, date) IS 'Rolls up a noted day again, from the logs (or sessions) that '
+    'are stored; sums of those that no longer are stay as they are';
+REVOKE ALL ON FUNCTION rollup.fold_noted_day(text, date) FROM public;
+
+CREATE OR REPLACE FUNCTION rollup.batch_end(low timestamptz, high timestamptz, batch_logs integer)
+RETURNS timestamptz
+LANGUAGE plpgsql
+STABLE
+SET plan_cache_mode = force_custom_plan
+SET jit = off
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        -- There may be more than a batch in one microsecond.
+        SELECT greatest(l.request_time, low + interval '1 microsecond')
+        FROM llm.session_logs AS l
+        WHERE l.request_time >= low AND l.request_time < high
+        ORDER BY l.request_time
+        OFFSET batch_logs LIMIT 1
+    );
+END
+$$;
+COMMENT ON FUNCTION rollup.batch_end(timestamptz, timestamptz, integer) IS 'Until when there are so many logs from '
+    'a time on; NULL = there are fewer';
+REVOKE ALL ON FUNCTION rollup.batch_end(timestamptz, timestamptz, integer) FROM public;
+
+CREATE OR REPLACE FUNCTION rollup.cut_notes()
+RETURNS TABLE (entity text, day date)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    -- In one statement, so that what goes is what was read.
+    RETURN QUERY
+    WITH gone AS (
+        DELETE FROM rollup.notes
+    ), noted AS MATERIALIZED (
+        SELECT e.entity, d.day, d.from_time, d.until_time
+        FROM (VALUES ('logs'), ('sessions')) AS e (entity)
+        CROSS JOIN LATERAL rollup.noted_days(e.entity) AS d
+    ), cut AS (
+        INSERT INTO rollup.notes (entity, from_time, until_time)
+        SELECT n.entity, n.from_time, n.until_time FROM noted AS n
+    )
+
+    SELECT n.entity, n.day FROM noted AS n;
+END
+$$;
+COMMENT ON FUNCTION rollup.cut_notes() IS 'Makes one note per noted day of all notes, and returns these days';
+REVOKE ALL ON FUNCTION rollup.cut_notes() FROM public;
+
+CREATE OR REPLACE FUNCTION rollup.close_until(high timestamptz)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    low constant timestamptz := (SELECT s.closed_before FROM rollup.state AS s);
+BEGIN
+    PERFORM rollup.fold_logs(low, high);
+    PERFORM rollup.fold_sessions(low, high);
+    UPDATE rollup.state SET closed_before = high;
+END
+$$;
+COMMENT ON FUNCTION rollup.close_until(timestamptz) IS 'Rolls up what is open before a time';
+REVOKE ALL ON FUNCTION rollup.close_until(timestamptz) FROM public;
+
+CREATE OR REPLACE FUNCTION rollup.fold_activity(high date)
+RETURNS void
+LANGUAGE plpgsql
+SET jit = off
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    low constant date := (SELECT s.activity_before FROM rollup.state AS s);
+BEGIN
+    DELETE FROM rollup.activity AS a WHERE a.day >= low;
+    INSERT INTO rollup.activity (day, gap_days, users)
+    SELECT
+        u.day,
+        u.day - (
+            SELECT max(p.day) FROM rollup.usage AS p WHERE p.dimension = 'user' AND p.key = u.key AND p.day < u.day
+        ) AS gap_days,
+        count(*)
+    FROM (
+        SELECT DISTINCT r.day, r.key
+        FROM rollup.usage AS r
+        WHERE r.dimension = 'user' AND r.day >= low AND r.day < high
+    ) AS u
+    GROUP BY u.day, gap_days;
+    UPDATE rollup.state SET activity_before = high;
+END
+$$;
+COMMENT ON FUNCTION rollup.fold_activity(date) IS 'Brings rollup.activity up to a day, from the first on that changed';
+REVOKE ALL ON FUNCTION rollup.fold_activity(date) FROM public;

@@ -1,0 +1,139 @@
+-- One row per log, with everything that is known about it.
+--
+-- Every join is a LEFT JOIN to a key, also where the foreign key is NOT NULL: it can neither lose nor multiply a log,
+-- and the planner leaves out a table whose columns a query does not ask for, which it never does for an INNER JOIN. The
+-- department at the time is the exception: a span of time is no key, so spans and sessions are always read. In the
+-- select list a subquery would be run only where it is asked for, but reports by department would be slower.
+CREATE OR REPLACE VIEW reporting.requests AS
+SELECT
+    l.session_id,
+    l.log_sequence,
+    l.request_time,
+    l.response_time,
+    t.local_time::date AS request_day,
+    date_trunc('hour', t.local_time) AS request_hour,
+    (extract(EPOCH FROM l.latency) * 1000)::double precision AS latency_ms,
+    l.token_used,
+    s.session_type,
+    st.label_ko AS session_type_ko,
+    st.label_en AS session_type_en,
+    s.status AS session_status,
+    ss.label_ko AS session_status_ko,
+    ss.label_en AS session_status_en,
+    s.user_id,
+    u.user_name,
+    u.user_email,
+    u.role AS user_role,
+    ur.label_ko AS user_role_ko,
+    ur.label_en AS user_role_en,
+    h.department_id,
+    hd.department_name,
+    s.project_id,
+    p.project_name,
+    p.department_id AS project_department_id,
+    pd.department_name AS project_department_name,
+    l.deployment_id,
+    e.server_name,
+    e.environment,
+    en.label_ko AS environment_ko,
+    en.label_en AS environment_en,
+    e.status AS deployment_status,
+    ds.label_ko AS deployment_status_ko,
+    ds.label_en AS deployment_status_en,
+    e.dataset_id,
+    e.model_id,
+    m.model_name,
+    m.model_type,
+    mt.label_ko AS model_type_ko,
+    mt.label_en AS model_type_en,
+    l.config_id,
+    c.config_name,
+    l.template_id,
+    pt.template_name,
+    pt.version AS template_version,
+    pt.task_category,
+    tc.label_ko AS task_category_ko,
+    tc.label_en AS task_category_en,
+    u.department_id AS current_department_id,
+    d.department_name AS current_department_name
+FROM llm.session_logs AS l
+CROSS JOIN LATERAL (
+    SELECT rollup.known_time(l.request_time) AT TIME ZONE (SELECT z.time_zone FROM rollup.state AS z) AS local_time
+) AS t
+LEFT JOIN llm.sessions AS s ON l.session_id = s.session_id
+LEFT JOIN llm.session_types AS st ON s.session_type = st.code
+LEFT JOIN llm.session_statuses AS ss ON s.status = ss.code
+LEFT JOIN llm.users AS u ON s.user_id = u.user_id
+LEFT JOIN llm.roles AS ur ON u.role = ur.code
+LEFT JOIN llm.departments AS d ON u.department_id = d.department_id
+LEFT JOIN rollup.department_spans AS h
+    ON s.user_id = h.user_id AND h.since <= l.request_time AND h.until_time > l.request_time
+LEFT JOIN llm.departments AS hd ON h.department_id = hd.department_id
+LEFT JOIN llm.projects AS p ON s.project_id = p.project_id
+LEFT JOIN llm.departments AS pd ON p.department_id = pd.department_id
+LEFT JOIN llm.deployments AS e ON l.deployment_id = e.deployment_id
+LEFT JOIN llm.environments AS en ON e.environment = en.code
+LEFT JOIN llm.deployment_statuses AS ds ON e.status = ds.code
+LEFT JOIN llm.models AS m ON e.model_id = m.model_id
+LEFT JOIN llm.model_types AS mt ON m.model_type = mt.code
+LEFT JOIN llm.model_configs AS c ON l.config_id = c.config_id
+LEFT JOIN llm.prompt_templates_base AS pt ON l.template_id = pt.template_id
+LEFT JOIN llm.task_categories AS tc ON pt.task_category = tc.code;
+COMMENT ON VIEW reporting.requests IS '세션 로그: every stored request with its session, user, department, project, '
+    'deployment, model, preset and template; one row per request. Days and hours are those of the reporting time zone';
+CALL ops.describe('reporting.requests', 'llm.session_logs');
+COMMENT ON COLUMN reporting.requests.session_id IS '세션 고유 식별자: the session; with log_sequence the key of a row';
+COMMENT ON COLUMN reporting.requests.log_sequence IS '세션 내 로그 순번: 1, 2, 3... within the session';
+COMMENT ON COLUMN reporting.requests.request_day IS '요청 일자: the day of request_time in the reporting time zone';
+COMMENT ON COLUMN reporting.requests.request_hour IS '요청 시간대: the start of the hour of request_time, as clocks in the '
+    'reporting time zone show it';
+COMMENT ON COLUMN reporting.requests.latency_ms IS '처리 시간: from request to answer, in milliseconds; NULL = no answer '
+    'known';
+COMMENT ON COLUMN reporting.requests.token_used IS '사용 토큰 수: input plus output, in tokens; NULL = not known';
+COMMENT ON COLUMN reporting.requests.session_type IS '세션 유형: code of the session''s purpose';
+COMMENT ON COLUMN reporting.requests.session_type_ko IS '세션 유형: Korean label';
+COMMENT ON COLUMN reporting.requests.session_type_en IS '세션 유형: English label';
+COMMENT ON COLUMN reporting.requests.session_status IS '세션 상태: code of the session''s status now';
+COMMENT ON COLUMN reporting.requests.session_status_ko IS '세션 상태: Korean label';
+COMMENT ON COLUMN reporting.requests.session_status_en IS '세션 상태: English label';
+COMMENT ON COLUMN reporting.requests.user_id IS '사용자 고유 식별자: who made the request';
+COMMENT ON COLUMN reporting.requests.user_name IS '사용자 실명: name of the user; not unique';
+COMMENT ON COLUMN reporting.requests.user_email IS '이메일: address of the user; unique';
+COMMENT ON COLUMN reporting.requests.user_role IS '사용자 역할: code of the user''s role now';
+COMMENT ON COLUMN reporting.requests.user_role_ko IS '사용자 역할: Korean label';
+COMMENT ON COLUMN reporting.requests.user_role_en IS '사용자 역할: English label';
+COMMENT ON COLUMN reporting.requests.department_id IS '부서 고유 식별자: the department the user worked for at request_time; '
+    'NULL = not known';
+COMMENT ON COLUMN reporting.requests.department_name IS '부서명: name of that department';
+COMMENT ON COLUMN reporting.requests.project_id IS '프로젝트 고유 식별자: the session''s project; NULL = none';
+COMMENT ON COLUMN reporting.requests.project_name IS '프로젝트명: name of the project; not unique; NULL = no project';
+COMMENT ON COLUMN reporting.requests.project_department_id IS '프로젝트의 부서: the department the project belongs to now, '
+    'which need not be the user''s; NULL = no project';
+COMMENT ON COLUMN reporting.requests.project_department_name IS '프로젝트의 부서명: its name; NULL = no project';
+COMMENT ON COLUMN reporting.requests.deployment_id IS '배포 고유 식별자: the deployment that served the request';
+COMMENT ON COLUMN reporting.requests.server_name IS '서버명: host of the deployment; a server may run several deployments';
+COMMENT ON COLUMN reporting.requests.environment IS '배포 환경: code of the deployment''s stage';
+COMMENT ON COLUMN reporting.requests.environment_ko IS '배포 환경: Korean label';
+COMMENT ON COLUMN reporting.requests.environment_en IS '배포 환경: English label';
+COMMENT ON COLUMN reporting.requests.deployment_status IS '배포 상태: code of the deployment''s availability now';
+COMMENT ON COLUMN reporting.requests.deployment_status_ko IS '배포 상태: Korean label';
+COMMENT ON COLUMN reporting.requests.deployment_status_en IS '배포 상태: English label';
+COMMENT ON COLUMN reporting.requests.dataset_id IS '데이터셋 고유 식별자: the data the deployment was trained with; NULL = none';
+COMMENT ON COLUMN reporting.requests.model_id IS '모델 고유 식별자: the model of the deployment';
+COMMENT ON COLUMN reporting.requests.model_name IS '모델명: official name of the model; unique';
+COMMENT ON COLUMN reporting.requests.model_type IS '모델 유형: code of the model''s main use';
+COMMENT ON COLUMN reporting.requests.model_type_ko IS '모델 유형: Korean label';
+COMMENT ON COLUMN reporting.requests.model_type_en IS '모델 유형: English label';
+COMMENT ON COLUMN reporting.requests.config_id IS '설정 고유 식별자: the preset applied; NULL = none or not known';
+COMMENT ON COLUMN reporting.requests.config_name IS '설정명: name of the preset, unique within its model; NULL = none or '
+    'not known';
+COMMENT ON COLUMN reporting.requests.template_id IS '템플릿 고유 식별자: the template used; NULL = none';
+COMMENT ON COLUMN reporting.requests.template_name IS '템플릿명: name of the template; NULL = none';
+COMMENT ON COLUMN reporting.requests.template_version IS '버전: version of the template; NULL = none';
+COMMENT ON COLUMN reporting.requests.task_category IS '작업 카테고리: code of the template''s task; NULL = no template';
+COMMENT ON COLUMN reporting.requests.task_category_ko IS '작업 카테고리: Korean label; NULL = no template';
+COMMENT ON COLUMN reporting.requests.task_category_en IS '작업 카테고리: English label; NULL = no template';
+COMMENT ON COLUMN reporting.requests.current_department_id IS '현재 부서: the department the user works for now';
+COMMENT ON COLUMN reporting.requests.current_department_name IS '현재 부서명: its name';
+
+GRANT SELECT ON reporting.requests TO llm_analyst;

@@ -1,0 +1,24 @@
+CREATE OR REPLACE VIEW reporting.daily_usage_by_department AS
+SELECT
+    p.first_day AS request_day,
+    p.key AS department_id,
+    d.department_name,
+    p.requests,
+    p.answered_requests,
+    p.requests_without_tokens,
+    p.tokens,
+    p.request_share,
+    p.token_share,
+    p.requests_before,
+    p.tokens_before,
+    p.requests_change,
+    p.tokens_change
+FROM rollup.usage_periods AS p
+LEFT JOIN llm.departments AS d ON p.key = d.department_id
+WHERE p.grain = 'day' AND p.dimension = 'department';
+COMMENT ON VIEW reporting.daily_usage_by_department IS '부서별 일별 사용량: requests and tokens, one row per department and '
+    'day (reporting time zone) with requests. A request counts once, for the department its user worked for at the '
+    'time, whosever project it was for. Today is compared with the whole of yesterday';
+CALL ops.describe('reporting.daily_usage_by_department', 'rollup.usage_periods', 'reporting.requests');
+
+GRANT SELECT ON reporting.daily_usage_by_department TO llm_analyst;

@@ -1,0 +1,27 @@
+CREATE OR REPLACE VIEW reporting.weekly_usage_by_project AS
+SELECT
+    p.first_day AS request_week,
+    p.key AS project_id,
+    pr.project_name,
+    pr.department_id AS project_department_id,
+    d.department_name AS project_department_name,
+    p.requests,
+    p.answered_requests,
+    p.requests_without_tokens,
+    p.tokens,
+    p.request_share,
+    p.token_share,
+    p.requests_before,
+    p.tokens_before,
+    p.requests_change,
+    p.tokens_change
+FROM rollup.usage_periods AS p
+LEFT JOIN llm.projects AS pr ON p.key = pr.project_id
+LEFT JOIN llm.departments AS d ON pr.department_id = d.department_id
+WHERE p.grain = 'week' AND p.dimension = 'project';
+COMMENT ON VIEW reporting.weekly_usage_by_project IS '프로젝트별 주별 사용량: requests and tokens, one row per project and week '
+    '(reporting time zone) with requests. Requests of sessions without a project are a row of their own, its project '
+    'NULL. The running week is compared with the whole one before';
+CALL ops.describe('reporting.weekly_usage_by_project', 'reporting.weekly_usage', 'reporting.daily_usage_by_project');
+
+GRANT SELECT ON reporting.weekly_usage_by_project TO llm_analyst;

@@ -1,0 +1,28 @@
+CREATE OR REPLACE VIEW reporting.monthly_usage_by_model AS
+SELECT
+    p.first_day AS request_month,
+    p.key AS model_id,
+    m.model_name,
+    m.model_type,
+    mt.label_ko AS model_type_ko,
+    mt.label_en AS model_type_en,
+    p.requests,
+    p.answered_requests,
+    p.requests_without_tokens,
+    p.tokens,
+    p.request_share,
+    p.token_share,
+    p.requests_before,
+    p.tokens_before,
+    p.requests_change,
+    p.tokens_change
+FROM rollup.usage_periods AS p
+LEFT JOIN llm.models AS m ON p.key = m.model_id
+LEFT JOIN llm.model_types AS mt ON m.model_type = mt.code
+WHERE p.grain = 'month' AND p.dimension = 'model';
+COMMENT ON VIEW reporting.monthly_usage_by_model IS '모델별 월별 사용량: requests and tokens, one row per model and month '
+    '(reporting time zone) with requests. All deployments of a model count. The running month is compared with the '
+    'whole one before';
+CALL ops.describe('reporting.monthly_usage_by_model', 'reporting.monthly_usage', 'reporting.daily_usage_by_model');
+
+GRANT SELECT ON reporting.monthly_usage_by_model TO llm_analyst;

@@ -1,0 +1,26 @@
+CREATE OR REPLACE VIEW reporting.daily_latency_by_template AS
+SELECT
+    u.day AS request_day,
+    u.key AS template_id,
+    pt.template_name,
+    pt.version AS template_version,
+    pt.task_category,
+    tc.label_ko AS task_category_ko,
+    tc.label_en AS task_category_en,
+    u.requests,
+    u.answered_requests,
+    u.latency_p50_ms,
+    u.latency_p95_ms,
+    u.latency_p99_ms,
+    u.latency_max_ms,
+    u.latency_mean_ms
+FROM rollup.latency_days AS u
+LEFT JOIN llm.prompt_templates_base AS pt ON u.key = pt.template_id
+LEFT JOIN llm.task_categories AS tc ON pt.task_category = tc.code
+WHERE u.dimension = 'template';
+COMMENT ON VIEW reporting.daily_latency_by_template IS '템플릿별 일별 처리 시간: latency percentiles, one row per template '
+    'version and day (reporting time zone) with requests. Requests without a template are a row of their own. '
+    'Percentiles of days cannot be averaged: for a longer time ask reporting.latency_percentiles()';
+CALL ops.describe('reporting.daily_latency_by_template', 'rollup.latency_days', 'reporting.requests');
+
+GRANT SELECT ON reporting.daily_latency_by_template TO llm_analyst;

@@ -1,0 +1,24 @@
+CREATE OR REPLACE VIEW reporting.daily_latency_by_department AS
+SELECT
+    u.day AS request_day,
+    u.key AS department_id,
+    d.department_name,
+    u.requests,
+    u.answered_requests,
+    u.latency_p50_ms,
+    u.latency_p95_ms,
+    u.latency_p99_ms,
+    u.latency_max_ms,
+    u.latency_mean_ms
+FROM rollup.latency_days AS u
+LEFT JOIN llm.departments AS d ON u.key = d.department_id
+WHERE u.dimension = 'department';
+COMMENT ON VIEW reporting.daily_latency_by_department IS '부서별 일별 처리 시간: latency percentiles, one row per department '
+    'and day (reporting time zone) with requests. A request counts for the department its user worked for at the time. '
+    'Percentiles of days cannot be averaged: for a longer time ask reporting.latency_percentiles()';
+CALL ops.describe(
+    'reporting.daily_latency_by_department',
+    'rollup.latency_days', 'reporting.daily_usage_by_department'
+);
+
+GRANT SELECT ON reporting.daily_latency_by_department TO llm_analyst;

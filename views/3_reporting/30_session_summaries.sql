@@ -1,0 +1,66 @@
+-- The sessions themselves, not reporting.requests, come first: a session without a request is a session too. Each looks
+-- up its own logs, in its own month: asking for a day of sessions reads a day of logs. These, grouped by what they are
+-- joined on, are left out where nothing of them is asked for.
+CREATE OR REPLACE VIEW reporting.session_summaries AS
+SELECT
+    s.session_id,
+    s.session_type,
+    st.label_ko AS session_type_ko,
+    st.label_en AS session_type_en,
+    s.status AS session_status,
+    ss.label_ko AS session_status_ko,
+    ss.label_en AS session_status_en,
+    s.user_id,
+    u.user_name,
+    u.user_email,
+    h.department_id,
+    d.department_name,
+    s.project_id,
+    p.project_name,
+    s.start_time,
+    s.end_time,
+    extract(EPOCH FROM s.end_time - s.start_time)::double precision AS duration_seconds,
+    coalesce(l.requests, 0) AS requests,
+    coalesce(l.answered_requests, 0) AS answered_requests,
+    coalesce(l.requests_without_tokens, 0) AS requests_without_tokens,
+    coalesce(l.tokens, 0) AS tokens,
+    l.first_request_time,
+    l.last_request_time,
+    u.department_id AS current_department_id,
+    cd.department_name AS current_department_name
+FROM llm.sessions AS s
+INNER JOIN llm.session_types AS st ON s.session_type = st.code
+INNER JOIN llm.session_statuses AS ss ON s.status = ss.code
+INNER JOIN llm.users AS u ON s.user_id = u.user_id
+INNER JOIN llm.departments AS cd ON u.department_id = cd.department_id
+LEFT JOIN llm.projects AS p ON s.project_id = p.project_id
+LEFT JOIN rollup.department_spans AS h
+    ON s.user_id = h.user_id AND h.since <= s.start_time AND h.until_time > s.start_time
+LEFT JOIN llm.departments AS d ON h.department_id = d.department_id
+LEFT JOIN LATERAL (
+    SELECT
+        r.session_id,
+        count(*) AS requests,
+        count(r.response_time) AS answered_requests,
+        count(*) - count(rollup.known_tokens(r.token_used)) AS requests_without_tokens,
+        rollup.bigint_sum(rollup.known_tokens(r.token_used)) AS tokens,
+        min(r.request_time) AS first_request_time,
+        max(r.request_time) AS last_request_time
+    FROM llm.session_logs AS r
+    WHERE r.session_id = s.session_id
+    GROUP BY r.session_id
+) AS l ON s.session_id = l.session_id;
+COMMENT ON VIEW reporting.session_summaries IS '사용 세션: every stored session with its duration, requests and tokens; '
+    'one row per session, also without a project or without any request';
+CALL ops.describe('reporting.session_summaries', 'reporting.requests', 'llm.sessions', 'rollup.usage_rows');
+COMMENT ON COLUMN reporting.session_summaries.session_id IS '세션 고유 식별자: the session';
+COMMENT ON COLUMN reporting.session_summaries.user_id IS '사용자 고유 식별자: whose session it is';
+COMMENT ON COLUMN reporting.session_summaries.department_id IS '부서 고유 식별자: the department the user worked for when the '
+    'session began; NULL = not known';
+COMMENT ON COLUMN reporting.session_summaries.duration_seconds IS '세션 지속 시간: from start to end, in seconds; NULL = '
+    'still running';
+COMMENT ON COLUMN reporting.session_summaries.requests IS '요청 수: requests of the session, answered or not; 0 when none';
+COMMENT ON COLUMN reporting.session_summaries.first_request_time IS '첫 요청 시간: time of the first request; NULL = none';
+COMMENT ON COLUMN reporting.session_summaries.last_request_time IS '마지막 요청 시간: time of the last request; NULL = none';
+
+GRANT SELECT ON reporting.session_summaries TO llm_analyst;

@@ -1,0 +1,59 @@
+CREATE OR REPLACE VIEW reporting.daily_sessions AS
+SELECT
+    s.session_day,
+    s.session_type,
+    st.label_ko AS session_type_ko,
+    st.label_en AS session_type_en,
+    s.department_id,
+    d.department_name,
+    s.sessions,
+    s.running_sessions,
+    s.completed_sessions,
+    s.error_sessions,
+    s.aborted_sessions,
+    s.duration_us / 6e7 / nullif(s.sessions - s.running_sessions, 0) AS mean_duration_minutes,
+    s.turns,
+    s.turns / nullif(s.sessions, 0)::double precision AS mean_turns,
+    s.requests_without_tokens,
+    s.tokens,
+    s.error_sessions / nullif(s.sessions - s.running_sessions, 0)::double precision AS error_rate,
+    s.aborted_sessions / nullif(s.sessions - s.running_sessions, 0)::double precision AS abort_rate
+FROM (
+    SELECT
+        r.day AS session_day,
+        r.session_type,
+        r.department_id,
+        rollup.bigint_sum(r.sessions) AS sessions,
+        coalesce(rollup.bigint_sum(r.sessions) FILTER (WHERE r.status = 'running'), 0) AS running_sessions,
+        coalesce(rollup.bigint_sum(r.sessions) FILTER (WHERE r.status = 'completed'), 0) AS completed_sessions,
+        coalesce(rollup.bigint_sum(r.sessions) FILTER (WHERE r.status = 'error'), 0) AS error_sessions,
+        coalesce(rollup.bigint_sum(r.sessions) FILTER (WHERE r.status = 'aborted'), 0) AS aborted_sessions,
+        sum(r.duration_us)::double precision AS duration_us,
+        rollup.bigint_sum(r.requests) AS turns,
+        rollup.bigint_sum(r.requests_without_tokens) AS requests_without_tokens,
+        rollup.bigint_sum(r.tokens) AS tokens
+    FROM rollup.session_rows AS r
+    GROUP BY r.day, r.session_type, r.department_id
+) AS s
+LEFT JOIN llm.session_types AS st ON s.session_type = st.code
+LEFT JOIN llm.departments AS d ON s.department_id = d.department_id;
+COMMENT ON VIEW reporting.daily_sessions IS '일별 세션: how many sessions began, how long they were and how they ended; '
+    'one row per day, session type and department with sessions, of all time';
+CALL ops.describe('reporting.daily_sessions', 'reporting.session_summaries');
+COMMENT ON COLUMN reporting.daily_sessions.session_day IS '일자: the day the sessions began, in the reporting time zone';
+COMMENT ON COLUMN reporting.daily_sessions.sessions IS '세션 수: all sessions, whatever their status';
+COMMENT ON COLUMN reporting.daily_sessions.running_sessions IS '진행중 세션 수: those that have not ended';
+COMMENT ON COLUMN reporting.daily_sessions.completed_sessions IS '완료 세션 수: those whose status is completed';
+COMMENT ON COLUMN reporting.daily_sessions.error_sessions IS '오류 세션 수: those whose status is error';
+COMMENT ON COLUMN reporting.daily_sessions.aborted_sessions IS '중단 세션 수: those whose status is aborted. A status added '
+    'to the vocabulary later is in sessions only';
+COMMENT ON COLUMN reporting.daily_sessions.mean_duration_minutes IS '평균 세션 지속 시간: of the sessions that have ended, in '
+    'minutes; NULL = none has';
+COMMENT ON COLUMN reporting.daily_sessions.turns IS '턴 수: requests of these sessions, on whatever day they were made';
+COMMENT ON COLUMN reporting.daily_sessions.mean_turns IS '세션당 평균 턴 수: turns / sessions';
+COMMENT ON COLUMN reporting.daily_sessions.error_rate IS '오류율: error_sessions among the sessions that have ended, 0 to '
+    '1; NULL = none has';
+COMMENT ON COLUMN reporting.daily_sessions.abort_rate IS '중단율: aborted_sessions among the sessions that have ended, 0 '
+    'to 1; NULL = none has';
+
+GRANT SELECT ON reporting.daily_sessions TO llm_analyst;

@@ -1,0 +1,33 @@
+CREATE OR REPLACE VIEW reporting.idle_deployments AS
+SELECT
+    e.deployment_id,
+    e.server_name,
+    e.environment,
+    en.label_ko AS environment_ko,
+    en.label_en AS environment_en,
+    e.status AS deployment_status,
+    ds.label_ko AS deployment_status_ko,
+    ds.label_en AS deployment_status_en,
+    e.model_id,
+    m.model_name,
+    e.gpu_count,
+    l.last_request_time,
+    extract(DAY FROM now() - l.last_request_time)::integer AS idle_days
+FROM llm.deployments AS e
+INNER JOIN llm.environments AS en ON e.environment = en.code
+INNER JOIN llm.deployment_statuses AS ds ON e.status = ds.code
+INNER JOIN llm.models AS m ON e.model_id = m.model_id
+LEFT JOIN rollup.usage_totals AS l ON l.dimension = 'deployment' AND e.deployment_id = l.key
+-- In maintenance or in error it holds its GPUs all the same.
+WHERE e.status <> 'inactive' AND (l.last_request_time IS NULL OR l.last_request_time < now() - interval '7 days');
+COMMENT ON VIEW reporting.idle_deployments IS '유휴 배포: deployments that are not inactive and have had no request for 7 '
+    'days, or ever; one row per deployment';
+CALL ops.describe(
+    'reporting.idle_deployments',
+    'reporting.daily_usage_by_deployment', 'reporting.requests', 'rollup.usage_totals'
+);
+COMMENT ON COLUMN reporting.idle_deployments.deployment_status IS '배포 상태: code of the deployment''s availability now: '
+    'any but inactive';
+COMMENT ON COLUMN reporting.idle_deployments.idle_days IS '유휴 일수: whole days since last_request_time; NULL = none ever';
+
+GRANT SELECT ON reporting.idle_deployments TO llm_analyst;

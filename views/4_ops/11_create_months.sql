@@ -1,0 +1,267 @@
+-- Months: making, filling and dropping the partitions of sessions and session_logs, always as a pair.
+--
+-- Attaching and detaching lock both tables and, through the foreign keys, the tables they refer to. A writer that
+-- already holds one of these and wants the next would deadlock with us, and after deadlock_timeout (1 s) PostgreSQL
+-- might end the writer. So all locks are asked for at once, none for longer than 100 ms, and given back in between:
+-- we give way first.
+CREATE OR REPLACE FUNCTION llm.lock_for_month_change(lock_mode text, suffix text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    patience constant interval := '60 seconds';
+    give_up_at constant timestamptz := clock_timestamp() + patience;
+    timeout_before constant text := current_setting('lock_timeout');
+    -- The month's own tables, if it has any: someone may be reading them by their own names.
+    own_tables text;
+BEGIN
+    -- One change at a time; only other month changes wait here. An advisory lock could be taken, and kept, by any
+    -- login; this one needs a right to write to the partition by its own name.
+    BEGIN
+        PERFORM set_config('lock_timeout', extract(EPOCH FROM patience) || 's', true);
+        LOCK TABLE llm.sessions_default IN SHARE UPDATE EXCLUSIVE MODE;
+    EXCEPTION
+        WHEN lock_not_available THEN
+            RAISE EXCEPTION 'another change of months did not end within %', patience
+                USING ERRCODE = 'lock_not_available',
+                    HINT = 'Who locks llm.sessions_default is in pg_locks. Nothing changed; call again.';
+    END;
+    SELECT string_agg(', ' || own::text, '') INTO own_tables
+    FROM unnest(ARRAY[to_regclass('llm.sessions_' || suffix), to_regclass('llm.session_logs_' || suffix)]) AS own
+    WHERE own IS NOT NULL;
+    LOOP
+        BEGIN
+            PERFORM set_config('lock_timeout', '100ms', true);
+            EXECUTE format(
+                'LOCK TABLE ONLY llm.sessions, ONLY llm.session_logs, llm.users, llm.projects, llm.deployments, '
+                'llm.model_configs, llm.prompt_templates_base, llm.session_types, llm.session_statuses IN %s MODE',
+                lock_mode
+            );
+            EXECUTE format(
+                'LOCK TABLE llm.sessions_default, llm.session_logs_default%s IN ACCESS EXCLUSIVE MODE', own_tables
+            );
+            PERFORM set_config('lock_timeout', timeout_before, true);
+            RETURN;
+        EXCEPTION
+            WHEN lock_not_available OR deadlock_detected THEN
+                IF clock_timestamp() > give_up_at THEN
+                    RAISE EXCEPTION 'could not lock sessions and session_logs within %', patience
+                        USING ERRCODE = 'lock_not_available',
+                            HINT = 'A long transaction holds them, see pg_stat_activity. Nothing changed; call again.';
+                END IF;
+        END;
+        PERFORM pg_sleep(0.05 + random() * 0.2);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION llm.lock_for_month_change(text, text) IS 'Locks what a change of months needs, without ever '
+    'making a writer wait for more than moments or deadlock; gives up with lock_not_available after 60 seconds';
+REVOKE ALL ON FUNCTION llm.lock_for_month_change(text, text) FROM public;
+
+CREATE OR REPLACE FUNCTION ops.make_month(month date)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    first_day constant timestamp := date_trunc('month', month::timestamp);
+    suffix constant text := to_char(first_day, 'YYYY_MM');
+    low constant uuid := llm.uuidv7_floor(first_day AT TIME ZONE 'UTC');
+    high constant uuid := llm.uuidv7_floor((first_day + interval '1 month') AT TIME ZONE 'UTC');
+    sessions_attached constant boolean := EXISTS (
+        SELECT FROM pg_inherits WHERE inhrelid = to_regclass('llm.sessions_' || suffix)
+    );
+    logs_attached constant boolean := EXISTS (
+        SELECT FROM pg_inherits WHERE inhrelid = to_regclass('llm.session_logs_' || suffix)
+    );
+    unattached constant text [] := CASE WHEN sessions_attached THEN ARRAY['session_logs']
+        ELSE ARRAY['session_logs', 'sessions'] END;
+    foreign_key name;
+    entity text;
+    columns text;
+    moved bigint;
+BEGIN
+    -- Logs that are there already, attached or not, may be of sessions that lie in DEFAULT, and their foreign key would
+    -- delete them when these leave it, below. Attaching brings it back.
+    IF logs_attached THEN
+        EXECUTE format('ALTER TABLE llm.session_logs DETACH PARTITION llm.%I', 'session_logs_' || suffix);
+    END IF;
+    FOR foreign_key IN
+        SELECT conname
+        FROM pg_constraint
+        WHERE conrelid = to_regclass('llm.session_logs_' || suffix) AND confrelid = 'llm.sessions'::regclass
+            AND contype = 'f' AND conparentid = 0
+    LOOP
+        EXECUTE format('ALTER TABLE llm.%I DROP CONSTRAINT %I', 'session_logs_' || suffix, foreign_key);
+    END LOOP;
+    -- Logs leave DEFAULT before their sessions do: the cascade of the sessions' delete must find none.
+    FOREACH entity IN ARRAY unattached LOOP
+        IF to_regclass(format('llm.%I', entity || '_' || suffix)) IS NULL THEN
+            EXECUTE format('CREATE TABLE llm.%I (LIKE llm.%I INCLUDING ALL)', entity || '_' || suffix, entity);
+            EXECUTE format('COMMENT ON TABLE llm.%I IS %L', entity || '_' || suffix,
+                format('Partition of llm.%s: %s (UTC)', entity, to_char(first_day, 'YYYY-MM')));
+        END IF;
+        SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) INTO columns
+        FROM pg_attribute
+        WHERE attrelid = format('llm.%I', entity)::regclass
+            AND attnum > 0 AND NOT attisdropped AND attgenerated = '';
+        EXECUTE format(
+            'WITH moved AS (DELETE FROM llm.%I WHERE session_id >= %L AND session_id < %L RETURNING *) '
+            'INSERT INTO llm.%I (%s) SELECT %5$s FROM moved',
+            entity || '_default', low, high, entity || '_' || suffix, columns
+        );
+        GET DIAGNOSTICS moved = ROW_COUNT;
+        IF moved > 0 THEN
+            RAISE NOTICE 'moved % rows from %_default to %_%', moved, entity, entity, suffix;
+        END IF;
+    END LOOP;
+
+    -- Sessions first: attaching the logs checks their foreign key to them, over all rows at once.
+    FOR entity IN SELECT u FROM unnest(unattached) AS u ORDER BY u DESC LOOP
+        EXECUTE format('ALTER TABLE llm.%I ATTACH PARTITION llm.%I FOR VALUES FROM (%L) TO (%L)',
+            entity, entity || '_' || suffix, low, high);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION ops.make_month(date) IS 'Makes what is missing of a month, for llm.create_month() and '
+    'ops.repair_month(), which hold the locks. What is there of it stays as it is, rows and all';
+REVOKE ALL ON FUNCTION ops.make_month(date) FROM public;
+
+CREATE OR REPLACE FUNCTION llm.create_month(month date)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- What a session_id can carry; sessions_session_id_within_year_9999 keeps the far end.
+    IF month IS NULL OR month NOT BETWEEN '1970-01-01' AND '9999-12-31' THEN
+        RAISE EXCEPTION 'there can be no month %', coalesce(month::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give any day of the years 1970 to 9999.';
+    END IF;
+    IF ops.month_exists(month) THEN
+        RETURN false;
+    END IF;
+    PERFORM llm.lock_for_month_change('SHARE ROW EXCLUSIVE', to_char(month, 'YYYY_MM'));
+    IF ops.month_exists(month) THEN
+        RETURN false;  -- made by someone else while we waited
+    END IF;
+    PERFORM ops.make_month(month);
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION llm.create_month(date) IS 'Makes the partitions of one month (UTC) of sessions and session_logs '
+    'and moves the month''s rows out of DEFAULT into them. Returns whether it made them: false when they are there '
+    'already; raises where half of them is. While rows are moved, writers wait; a month made ahead has none to move';
+REVOKE ALL ON FUNCTION llm.create_month(date) FROM public;
+
+CREATE OR REPLACE FUNCTION ops.repair_month(month date)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF ops.month_problem(month) IS NULL THEN
+        RETURN false;
+    END IF;
+    PERFORM llm.lock_for_month_change('ACCESS EXCLUSIVE', to_char(month, 'YYYY_MM'));
+    IF ops.month_problem(month) IS NULL THEN
+        RETURN false;  -- repaired by someone else while we waited
+    END IF;
+    IF EXISTS (
+        SELECT FROM pg_inherits
+        WHERE inhdetachpending AND inhrelid IN (
+            to_regclass('llm.sessions_' || to_char(month, 'YYYY_MM')),
+            to_regclass('llm.session_logs_' || to_char(month, 'YYYY_MM'))
+        )
+    ) THEN
+        PERFORM ops.month_exists(month);  -- raises, and says how to end that first
+    END IF;
+    PERFORM ops.make_month(month);
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION ops.repair_month(date) IS 'Makes a whole month of half a one: attaches the tables that have its '
+    'names, makes those that are missing, and moves the month''s rows out of DEFAULT into them. Returns whether there '
+    'was anything to repair';
+REVOKE ALL ON FUNCTION ops.repair_month(date) FROM public;
+
+-- A procedure that commits cannot fix its search_path for good. So that no name in it means anything of the caller's,
+-- each of its transactions begins with SET LOCAL, its variables' types are named with their schema, as they are looked
+-- up before that, and it ends with COMMIT, which gives the caller's path back.
+CREATE OR REPLACE PROCEDURE llm.create_months(
+    first_month date DEFAULT current_date, last_month date DEFAULT (current_date + interval '3 months')::date
+)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    month pg_catalog.date;
+    broken pg_catalog.date [];
+BEGIN
+    SET LOCAL search_path = pg_catalog, pg_temp;
+    IF first_month IS NULL OR last_month IS NULL OR first_month > last_month THEN
+        RAISE EXCEPTION 'no months from % to %', first_month, last_month
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the first month before the last one.';
+    END IF;
+    FOR month IN
+        SELECT m::date
+        FROM generate_series(date_trunc('month', first_month::timestamp), last_month::timestamp, '1 month') AS m
+    LOOP
+        IF ops.month_problem(month) IS NULL THEN
+            PERFORM llm.create_month(month);
+        ELSE
+            broken := broken || month;
+        END IF;
+        COMMIT;  -- locks are held for one month at a time
+        SET LOCAL search_path = pg_catalog, pg_temp;
+    END LOOP;
+    -- What is wrong with one month stops none of the others, and is told all the same.
+    PERFORM ops.month_exists(b) FROM unnest(broken) AS b;
+    COMMIT;
+END
+$$;
+COMMENT ON PROCEDURE llm.create_months(date, date) IS 'Makes the partitions of every month from the first to the '
+    'last; by default from this month to three months ahead. Run it daily: it does nothing where they are there '
+    'already. Where there is half a month it makes the others and ends with an error';
+REVOKE ALL ON PROCEDURE llm.create_months(date, date) FROM public;
+
+CREATE OR REPLACE FUNCTION ops.months_in_default()
+RETURNS SETOF date
+LANGUAGE sql
+STABLE
+BEGIN ATOMIC
+    SELECT date_trunc('month', llm.uuidv7_time(s.session_id) AT TIME ZONE 'UTC')::date AS month
+    FROM llm.sessions_default AS s
+    UNION
+    -- Logs alone lie here where a month has only one of its partitions.
+    SELECT date_trunc('month', llm.uuidv7_time(l.session_id) AT TIME ZONE 'UTC')::date
+    FROM llm.session_logs_default AS l
+    ORDER BY month;
+END;
+COMMENT ON FUNCTION ops.months_in_default() IS 'The months whose rows lie in DEFAULT';
+REVOKE ALL ON FUNCTION ops.months_in_default() FROM public;
+
+CREATE OR REPLACE PROCEDURE llm.move_default_rows()
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    month pg_catalog.date;
+    broken pg_catalog.date [];
+BEGIN
+    SET LOCAL search_path = pg_catalog, pg_temp;
+    FOR month IN SELECT d FROM ops.months_in_default() AS d LOOP
+        IF ops.month_problem(month) IS NULL THEN
+            PERFORM llm.create_month(month);
+        ELSE
+            broken := broken || month;
+        END IF;
+        COMMIT;
+        SET LOCAL search_path = pg_catalog, pg_temp;
+    END LOOP;
+    PERFORM ops.month_exists(b) FROM unnest(broken) AS b;
+    COMMIT;
+END
+$$;
+COMMENT ON PROCEDURE llm.move_default_rows() IS 'Moves every row out of the DEFAULT partitions into its month, made '
+    'as needed; commits month by month. Where there is half a month it moves the others'' and ends with an error';
+REVOKE ALL ON PROCEDURE llm.move_default_rows() FROM public;

@@ -1,0 +1,268 @@
+-- needs: 0013.rollups
+
+-- Retention: a session counts to the month it began in, with all its logs. One that began long ago and still runs, or
+-- whose last logs are young, holds its month back; so does what the reports would lose.
+CREATE OR REPLACE FUNCTION ops.held_back_by(
+    month date, keep_from timestamptz, with_running boolean, log_days date [], session_days date []
+)
+RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    first_day constant date := date_trunc('month', month::timestamp);
+    low constant uuid := llm.uuidv7_floor(first_day::timestamp AT TIME ZONE 'UTC');
+    high constant uuid := llm.uuidv7_floor((first_day + interval '1 month') AT TIME ZONE 'UTC');
+    problem constant text := ops.month_problem(month);
+    reasons text [] := '{}';
+    many bigint;
+    example text;
+BEGIN
+    IF problem IS NOT NULL THEN
+        RETURN problem;
+    END IF;
+    SELECT count(*), min(s.session_id::text)
+    INTO many, example
+    FROM llm.sessions AS s
+    WHERE s.session_id >= low AND s.session_id < high AND s.end_time IS NULL AND NOT with_running;
+    IF many > 0 THEN
+        reasons := reasons || format('running sessions: %s, such as %s', many, example);
+    END IF;
+    SELECT count(*), to_char(max(l.request_time) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"')
+    INTO many, example
+    FROM llm.session_logs AS l
+    WHERE l.session_id >= low AND l.session_id < high AND l.request_time >= keep_from;
+    IF many > 0 THEN
+        reasons := reasons || format(
+            'logs since %s: %s, the last of %s', to_char(keep_from AT TIME ZONE 'UTC', 'YYYY-MM-DD'), many, example
+        );
+    END IF;
+    IF NOT rollup.is_rolled_up(first_day, log_days, session_days) THEN
+        reasons := reasons || 'it is not rolled up, so reports would lose it'::text;
+    END IF;
+    RETURN nullif(array_to_string(reasons, '; '), '');
+END
+$$;
+COMMENT ON FUNCTION ops.held_back_by(date, timestamptz, boolean, date [], date []) IS 'Why a month may not be dropped: '
+    'only half of it is there, sessions of it run, logs of it are to be kept, or it is not rolled up, given the days '
+    'on which it has sums. NULL = nothing holds it back';
+REVOKE ALL ON FUNCTION ops.held_back_by(date, timestamptz, boolean, date [], date []) FROM public;
+
+CREATE OR REPLACE FUNCTION ops.held_back_by(first_day date, keep_from timestamptz)
+RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN ops.held_back_by(
+        first_day,
+        keep_from,
+        false,
+        ARRAY(SELECT DISTINCT u.day FROM rollup.usage AS u WHERE u.month = first_day),
+        ARRAY(SELECT DISTINCT s.day FROM rollup.sessions AS s WHERE s.month = first_day)
+    );
+END
+$$;
+COMMENT ON FUNCTION ops.held_back_by(date, timestamptz) IS 'Why a month, given by its first day, may not be dropped '
+    'while everything since a time is kept; NULL = nothing holds it back';
+REVOKE ALL ON FUNCTION ops.held_back_by(date, timestamptz) FROM public;
+
+CREATE OR REPLACE FUNCTION ops.drop_month(
+    month date, with_running boolean DEFAULT false, keep_from timestamptz DEFAULT 'infinity'
+)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    suffix constant text := to_char(month, 'YYYY_MM');
+    first_day constant date := date_trunc('month', month::timestamp);
+    log_days date [];
+    session_days date [];
+    reason text;
+    entity text;
+BEGIN
+    -- Whoever drops a month holds this lock, so what is there now stays there.
+    PERFORM rollup.lock_state(true);
+    IF NOT ops.month_exists(month) THEN
+        RETURN false;
+    END IF;
+    log_days := ARRAY(SELECT DISTINCT r.day FROM rollup.usage AS r WHERE r.month = first_day);
+    session_days := ARRAY(SELECT DISTINCT r.day FROM rollup.sessions AS r WHERE r.month = first_day);
+    -- A first look, so that nobody waits for a month that stays.
+    reason := ops.held_back_by(month, keep_from, with_running, log_days, session_days);
+    IF reason IS NULL THEN
+        -- What is summed up stays, and lets go of the month. Only the rollups are written here, so this is done before
+        -- anything is locked that others need.
+        UPDATE rollup.usage AS r SET month = NULL WHERE r.month = first_day;
+        UPDATE rollup.hours AS r SET month = NULL WHERE r.month = first_day;
+        UPDATE rollup.slowest AS r SET month = NULL WHERE r.month = first_day;
+        UPDATE rollup.sessions AS r SET month = NULL WHERE r.month = first_day;
+        PERFORM llm.lock_for_month_change('ACCESS EXCLUSIVE', suffix);
+        -- A second look, at what was written until now.
+        reason := ops.held_back_by(month, keep_from, with_running, log_days, session_days);
+    END IF;
+    IF reason IS NOT NULL THEN
+        RAISE EXCEPTION 'the month % is not dropped: %', to_char(first_day, 'YYYY-MM'), reason
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'CALL ops.refresh_rollups() rolls up. Of sessions that run no longer, set end_time and status. '
+                    'SELECT ops.drop_month(month, with_running => true) takes sessions along that are running.';
+    END IF;
+    -- Sessions that ended in open time, or never, are counted as they are.
+    INSERT INTO rollup.sessions (
+        day, month, department_id, sessions, duration_us, requests, requests_without_tokens, tokens, has_project,
+        session_type, status
+    )
+    SELECT
+        s.day, NULL, s.department_id, s.sessions, s.duration_us, s.requests, s.requests_without_tokens, s.tokens,
+        s.has_project, s.session_type, s.status
+    FROM rollup.open_sessions('{}') AS s
+    WHERE s.month = first_day;
+    -- Logs first: a session that is still referred to cannot leave.
+    FOREACH entity IN ARRAY ARRAY['session_logs', 'sessions'] LOOP
+        EXECUTE format('ALTER TABLE llm.%I DETACH PARTITION llm.%I', entity, entity || '_' || suffix);
+        EXECUTE format('DROP TABLE llm.%I', entity || '_' || suffix);
+    END LOOP;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION ops.drop_month(date, boolean, timestamptz) IS 'Drops one month (UTC) of sessions and '
+    'session_logs with all its rows. Returns whether there was one. Refuses a month that is not rolled up, of which '
+    'sessions run, unless with_running, or which has logs since keep_from. Rollups and usage_count stay as they are';
+REVOKE ALL ON FUNCTION ops.drop_month(date, boolean, timestamptz) FROM public;
+
+CREATE OR REPLACE FUNCTION llm.drop_month(month date)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN ops.drop_month(month);
+END
+$$;
+COMMENT ON FUNCTION llm.drop_month(date) IS 'Drops one month (UTC) of sessions and session_logs with all its rows. '
+    'Returns whether there was one. Refuses a month that is not rolled up, or of which sessions run; rollups and '
+    'usage_count stay as they are';
+REVOKE ALL ON FUNCTION llm.drop_month(date) FROM public;
+
+CREATE OR REPLACE FUNCTION ops.retention_border(keep_months integer)
+RETURNS timestamptz
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF keep_months IS NULL OR keep_months < 1 THEN
+        RAISE EXCEPTION 'keep_months is %, but at least 1 month must be kept', coalesce(keep_months::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value',
+                HINT = 'CALL llm.drop_old_months(13) keeps 13 months and this one.';
+    END IF;
+    RETURN (date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(months => keep_months)) AT TIME ZONE 'UTC';
+END
+$$;
+COMMENT ON FUNCTION ops.retention_border(integer) IS 'Since when everything is kept, if these many months are and the '
+    'current one (UTC)';
+REVOKE ALL ON FUNCTION ops.retention_border(integer) FROM public;
+
+CREATE OR REPLACE FUNCTION ops.months_before(keep_from timestamptz)
+RETURNS SETOF date
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    first_kept constant date := (keep_from AT TIME ZONE 'UTC')::date;
+BEGIN
+    RETURN QUERY
+    SELECT m.month
+    FROM ops.months AS m
+    WHERE m.month < first_kept
+        -- Not what somebody attached by another name, with bounds of other lengths.
+        AND (m.problem IS NOT NULL OR m.sessions_partition = 'sessions_' || to_char(m.month, 'YYYY_MM'))
+    UNION
+    SELECT d FROM ops.months_in_default() AS d WHERE d < first_kept
+    ORDER BY 1;
+END
+$$;
+COMMENT ON FUNCTION ops.months_before(timestamptz) IS 'The months of sessions that began before a time, also those '
+    'whose rows lie in DEFAULT';
+REVOKE ALL ON FUNCTION ops.months_before(timestamptz) FROM public;
+
+CREATE OR REPLACE FUNCTION ops.months_to_drop(keep_months integer)
+RETURNS TABLE (month date, sessions bigint, logs bigint, bytes bigint, held_back_by text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    keep_from constant timestamptz := ops.retention_border(keep_months);
+BEGIN
+    RETURN QUERY
+    SELECT
+        m.month,
+        (SELECT count(*) FROM llm.sessions AS s WHERE s.session_id >= b.low AND s.session_id < b.high),
+        (SELECT count(*) FROM llm.session_logs AS l WHERE l.session_id >= b.low AND l.session_id < b.high),
+        pg_total_relation_size(to_regclass('llm.sessions_' || b.suffix))
+        + pg_total_relation_size(to_regclass('llm.session_logs_' || b.suffix)),
+        ops.held_back_by(m.month, keep_from)
+    FROM ops.months_before(keep_from) AS m (month)
+    CROSS JOIN LATERAL (
+        SELECT
+            to_char(m.month, 'YYYY_MM') AS suffix,
+            llm.uuidv7_floor(m.month::timestamp AT TIME ZONE 'UTC') AS low,
+            llm.uuidv7_floor((m.month + interval '1 month') AT TIME ZONE 'UTC') AS high
+    ) AS b
+    ORDER BY m.month;
+END
+$$;
+COMMENT ON FUNCTION ops.months_to_drop(integer) IS 'What CALL llm.drop_old_months() would drop, without doing it: each '
+    'month with its sessions, logs and bytes (NULL = its rows lie in DEFAULT) and what holds it back (NULL = it would '
+    'go)';
+REVOKE ALL ON FUNCTION ops.months_to_drop(integer) FROM public;
+
+-- Of its search_path: 11_create_months.sql.
+CREATE OR REPLACE PROCEDURE llm.drop_old_months(keep_months integer)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    keep_from pg_catalog.timestamptz;
+    month pg_catalog.date;
+    reason pg_catalog.text;
+    held pg_catalog.text [];
+BEGIN
+    SET LOCAL search_path = pg_catalog, pg_temp;
+    keep_from := ops.retention_border(keep_months);
+    -- Rows past their retention may lie in DEFAULT too.
+    FOR month IN SELECT d FROM ops.months_in_default() AS d WHERE ops.month_problem(d) IS NULL LOOP
+        PERFORM llm.create_month(month);
+        COMMIT;
+        SET LOCAL search_path = pg_catalog, pg_temp;
+    END LOOP;
+    FOR month IN SELECT m FROM ops.months_before(keep_from) AS m LOOP
+        reason := ops.held_back_by(month, keep_from);
+        IF reason IS NOT NULL THEN
+            held := held || format('%s (%s)', to_char(month, 'YYYY-MM'), reason);
+        ELSIF ops.drop_month(month, false, keep_from) THEN
+            RAISE NOTICE 'dropped the month %', to_char(month, 'YYYY-MM');
+        END IF;
+        COMMIT;
+        SET LOCAL search_path = pg_catalog, pg_temp;
+    END LOOP;
+    -- An error, so that whatever calls this every night notices; the other months are gone.
+    IF held <> '{}' THEN
+        RAISE EXCEPTION 'months that are not dropped: %', array_to_string(held, ', ')
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format(
+                'All others before %s are gone. SELECT * FROM ops.months_to_drop(%s) shows what holds these back. '
+                'Of sessions that run no longer, set end_time and status; CALL ops.refresh_rollups(), and call again. '
+                'SELECT ops.drop_month(month, with_running => true) drops a month with all that is in it.',
+                to_char(keep_from AT TIME ZONE 'UTC', 'YYYY-MM'), keep_months
+            );
+    END IF;
+    COMMIT;
+END
+$$;
+COMMENT ON PROCEDURE llm.drop_old_months(integer) IS 'Drops the months of sessions and session_logs that began more '
+    'than keep_months months before the current month (UTC); a session counts to the month it began in. Commits '
+    'month by month. A month whose sessions run, or have logs of a month that is kept, stays; the others go, and the '
+    'call ends with an error that names it';
+REVOKE ALL ON PROCEDURE llm.drop_old_months(integer) FROM public;
