@@ -183,35 +183,22 @@ COMMENT ON FUNCTION rollup.note_user_departments() IS 'Trigger: notes what a use
     'corrected. Runs as its owner, like rollup.note_logs()';
 REVOKE ALL ON FUNCTION rollup.note_user_departments() FROM public;
 
-CREATE OR REPLACE FUNCTION rollup.note_deployments()
+CREATE OR REPLACE FUNCTION rollup.note_uses()
 RETURNS trigger
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM rollup.note_key('logs', 'deployment', NEW.deployment_id, '-infinity');
+    PERFORM rollup.note_key(
+        'logs', TG_ARGV[0]::rollup.dimension, (to_jsonb(NEW) ->> TG_ARGV[1])::bigint, '-infinity'
+    );
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION rollup.note_deployments() IS 'Trigger: notes the requests of a deployment. Runs as its owner, like '
-    'rollup.note_logs()';
-REVOKE ALL ON FUNCTION rollup.note_deployments() FROM public;
-
-CREATE OR REPLACE FUNCTION rollup.note_model_configs()
-RETURNS trigger
-LANGUAGE plpgsql
-SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    PERFORM rollup.note_key('logs', 'config', NEW.config_id, '-infinity');
-    RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION rollup.note_model_configs() IS 'Trigger: notes the requests of a preset. Runs as its owner, like '
-    'rollup.note_logs()';
-REVOKE ALL ON FUNCTION rollup.note_model_configs() FROM public;
+COMMENT ON FUNCTION rollup.note_uses() IS 'Trigger, with a dimension and the column of its key: notes the requests of '
+    'what was corrected. Runs as its owner, like rollup.note_logs()';
+REVOKE ALL ON FUNCTION rollup.note_uses() FROM public;
 
 CREATE OR REPLACE FUNCTION rollup.note_all()
 RETURNS trigger
