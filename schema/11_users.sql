@@ -29,7 +29,8 @@ COMMENT ON COLUMN llm.users.is_active IS '활성 상태: false for people who le
 COMMENT ON COLUMN llm.users.last_login IS '마지막 접속 시간: NULL until the first login';
 COMMENT ON COLUMN llm.users.department_id IS '소속 부서 (WORKS_FOR): the department the user works for now';
 
-CREATE UNIQUE INDEX users_user_email_key ON llm.users (lower(user_email));
+-- Under "C", so that it is the same in every locale.
+CREATE UNIQUE INDEX users_user_email_key ON llm.users (lower(user_email COLLATE "C"));
 COMMENT ON INDEX llm.users_user_email_key IS 'One account per e-mail address, whatever its case';
 CREATE INDEX users_role_idx ON llm.users (role);
 CREATE INDEX users_department_id_idx ON llm.users (department_id);

@@ -37,8 +37,6 @@ COMMENT ON COLUMN rollup.state.noted_before IS 'Writers note what they change be
 COMMENT ON COLUMN rollup.state.activity_before IS 'rollup.activity is right for days before this one';
 COMMENT ON COLUMN rollup.state.refreshed_at IS 'When ops.refresh_rollups() last ended';
 
-INSERT INTO rollup.state DEFAULT VALUES;
-
 -- No key and no index: nobody who adds a row can wait for anybody.
 CREATE TABLE rollup.notes (
     entity     text             NOT NULL,

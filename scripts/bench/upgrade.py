@@ -22,7 +22,7 @@ import psycopg
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from llm_db import database, demo, seeds  # noqa: E402
+from llm_db import database, demo, sql_root  # noqa: E402
 from llm_db.session import Session  # noqa: E402
 
 RELEASE_0_1_0 = "0008"
@@ -79,7 +79,7 @@ def prepare(dsn: str, logs: int) -> None:
     """Release 0.1.0 with the demo company."""
     llm_db(dsn, "migrate", "--to", RELEASE_0_1_0).check_returncode()
     with database.connect(database.Target(dsn, "the benchmark")) as connection:
-        seeds.run_reference(Session(connection))
+        Session(connection).run_file(sql_root() / "seeds" / "reference" / "vocabularies.sql")
         demo.run(connection, logs=logs, progress=lambda _: None)
 
 

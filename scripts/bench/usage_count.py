@@ -92,8 +92,9 @@ def main() -> None:
                 admin.execute(f"CREATE DATABASE {name}")
         for name, change in VARIANTS.items():
             with psycopg.connect(dsns[name], autocommit=True) as db:
-                for path in [*sorted(ROOT.glob("schema/*.sql")), *sorted(ROOT.glob("seeds/reference/*.sql"))]:
-                    db.execute(path.read_text(encoding="utf-8"))
+                for files in ("schema/*.sql", "views/**/*.sql", "seeds/reference/*.sql"):
+                    for path in sorted(ROOT.glob(files)):
+                        db.execute(path.read_text(encoding="utf-8"))
                 db.execute(SETUP + change)
         script = Path(folder) / "insert.sql"
         script.write_text(INSERT_ONE)

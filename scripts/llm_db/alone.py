@@ -13,11 +13,12 @@ import psycopg
 from psycopg import sql
 
 from llm_db import ledger, ledger_sql, sql_text
-from llm_db.backend import WHO, Backend, in_words
-from llm_db.database import scalar
+from llm_db.backend import Backend, in_words
+from llm_db.database import PID, another, scalar
 from llm_db.errors import HISTORY, Problem
 from llm_db.files import Migration, read_sql, relative
 from llm_db.session import Session
+from llm_db.turn import WHO
 
 # After this long, it is told what the work waits for.
 TELL_SECONDS = 2.0
@@ -139,16 +140,17 @@ def unlimited(session: Session, name: str, work: Callable[[], object]) -> None:
 def told_when_long(connection: psycopg.Connection, name: str) -> Iterator[None]:
     """That it is still at work or whom it waits for, to stderr; asked by a second session, as this one is busy."""
     ended = threading.Event()
-    info = connection.info
+    # A pooler tells others' as ours.
+    pid = scalar(connection, PID)
 
     def tell() -> None:
         said = ""
         if ended.wait(TELL_SECONDS):
             return
         # It only tells: where no more sessions are to be had, the work goes on without.
-        with suppress(psycopg.Error), psycopg.connect(info.dsn, password=info.password, autocommit=True) as other:
+        with suppress(psycopg.Error, Problem), another(connection) as other:
             while not ended.is_set():
-                blockers = scalar(other, BLOCKERS, [info.backend_pid])
+                blockers = scalar(other, BLOCKERS, [pid])
                 say = f"{name}: waits for the end of {blockers}" if blockers else f"{name}: at work"
                 if say != said:
                     print(say, file=sys.stderr)

@@ -6,8 +6,8 @@ release 0.1.0 too, are what yoyo's own commands understand. Running is ours: yoy
 it in a transaction of its own, and hold a lock that outlives a kill -9.
 
 Here a file's SQL, its log entry and its marks are one transaction on one session, so a lost connection leaves all or
-nothing. Runners queue on an advisory lock, which dies with its session. A file never waits long for a lock, since all
-who come after it would wait too: it gives up, and tries again.
+nothing. Runners take turns, which end with their sessions. A file never waits long for a lock, since all who come after
+it would wait too: it gives up, and tries again.
 """
 
 import getpass
@@ -17,51 +17,35 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
 import psycopg
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 from psycopg.types.json import Jsonb
 from yoyo import internalmigrations
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 
 from llm_db import __version__, ledger, ledger_sql
-from llm_db.database import advisory_turn, scalar
+from llm_db.database import scalar
 from llm_db.errors import LOCKED, Problem, one_line, sql_problem
 from llm_db.files import Migration
+from llm_db.objects import TRIGGER_LOCK_MS
 from llm_db.queries import query
 from llm_db.session import Session
+from llm_db.turn import Turn
 
-# "llm-db" in ASCII, for every version of this runner. The server keeps advisory locks per database already.
-LOCK = 0x6C6C6D2D6462
 LONGEST_PAUSE = 10.0
 # What another session caused and will pass. Everything else would fail again.
 PASSING = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
+MADE_MEANWHILE = (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateSchema, psycopg.errors.DuplicateTable)
 Result = TypeVar("Result")
 
-WHO = """
-    'pid ' || activity.pid
-    || ', application ' || coalesce(nullif(activity.application_name, ''), 'unnamed')
-    || ', user ' || coalesce(activity.usename, 'hidden')
-    || ', client ' || CASE
-        WHEN activity.backend_start IS NULL THEN 'hidden'
-        ELSE coalesce(pg_catalog.host(activity.client_addr), 'on the server itself')
-    END
-    || ', connected since ' || coalesce(pg_catalog.date_trunc('second', activity.backend_start)::text, 'hidden')
-"""
-HOLDER = f"""
-SELECT {WHO}
-FROM pg_catalog.pg_locks AS held
-JOIN pg_catalog.pg_stat_activity AS activity ON activity.pid = held.pid
-WHERE
-    held.locktype = 'advisory' AND held.granted AND held.objsubid = 1
-    AND held.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
-    AND (held.classid::bigint << 32) + held.objid::bigint = %s
-"""
 # Release 0.1.0 was here since.
 OLD_VIEWS = "SELECT EXISTS (SELECT FROM llm_db.views)"
+YOYO_KNOWS = "SELECT EXISTS (SELECT FROM llm_db._yoyo_version)"
 
 
 @dataclass(frozen=True)
@@ -108,25 +92,19 @@ class Backend:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """One runner at a time on a database."""
-        told = False
-
-        def waiting(waited: float) -> None:
-            nonlocal told
-            holder = scalar(self.connection, HOLDER, [LOCK])
-            if holder and waited >= self._conduct.wait:
-                raise Problem(
-                    f"Another llm-db is still at work on this database after {self._conduct.wait:g} s: {holder}.",
-                    "run this again when it is done, or give it longer with --wait",
-                    LOCKED,
-                )
-            if holder and not told:
-                print(f"Another llm-db is at work on this database; waiting for it ({holder}) ...", file=sys.stderr)
-                told = True
-
-        with advisory_turn(self.connection, LOCK, waiting):
+        with ExitStack() as ending:
+            self._turn = Turn(self.connection, self._conduct.wait, ending)
+            self._turn.queue()
             self.session.settings = self._settings()
             self.session.clean()
+            self._turn.take(self.session.settings)
             yield
+
+    def wait_briefly(self) -> None:
+        """Who keeps the locks of one file while it waits for those of the next is to give way, and not a writer that
+        PostgreSQL ends."""
+        waits = round(self._conduct.lock_timeout * 1000) or TRIGGER_LOCK_MS
+        self.session.settings += f"; SET lock_timeout = {min(waits, TRIGGER_LOCK_MS)}"
 
     def _settings(self) -> str:
         conduct = self._conduct
@@ -147,21 +125,35 @@ class Backend:
                 raise Problem(
                     f"Cannot act as {conduct.role}: {one_line(error.diag.message_primary or str(error))}.",
                     f'GRANT "{conduct.role}" TO "{self.connection.info.user}", or correct --role',
-                ) from error
+                ) from None
             chosen.append(become)
         return "; ".join(chosen)
 
     def ensure_ledger(self, known: Sequence[Migration]) -> None:
         # By looking, not by IF NOT EXISTS alone: a role that may not create schemas can still run what is there.
         if ledger.TABLES.difference(ledger.tables(self.connection)) or scalar(self.connection, OLD_VIEWS):
-            self.attempt("the ledger", lambda: self.create_ledger(known))
+            try:
+                self.attempt("the ledger", lambda: self.create_ledger(known))
+            except Problem as problem:
+                # There is no turn before there is a ledger: another one may have made it at the same moment.
+                if not isinstance(problem.__cause__, MADE_MEANWHILE):
+                    raise
+                self.attempt("the ledger", lambda: self.create_ledger(known))
+            self._turn.take(self.session.settings)
 
     def create_ledger(self, known: Sequence[Migration] = ()) -> None:
         """Within an attempt of the caller's. Makes what is missing."""
         if not ledger.tables(self.connection):
             self.connection.execute(query("ledger_schema"))
-        internalmigrations.upgrade(YoyoTables(self.connection))
+        yoyo = YoyoTables(self.connection)
+        if "_yoyo_version" in yoyo.list_tables() and not scalar(self.connection, YOYO_KNOWS):
+            # Restored without its rows. The table came with the version that it says.
+            internalmigrations.mark_schema_version(yoyo, internalmigrations.USE_VERSION_TABLE_FROM)
+        internalmigrations.upgrade(yoyo)
         self.connection.execute(query("ledger_tables"))
+        # Apart, as the comment on it would wait for who has the turn: us.
+        if "turn" not in ledger.tables(self.connection):
+            self.connection.execute(query("ledger_turn"))
         if scalar(self.connection, OLD_VIEWS):
             self.connection.execute(query("adopt_views"))
         self.adopt(known)
@@ -197,7 +189,11 @@ class Backend:
         self.connection.execute(statement, known | migration.sums | values)
 
     def attempt(self, name: object, work: Callable[[], Result]) -> Result:
-        """Work in a transaction, again while others are in its way."""
+        """Work in a transaction, again while others are in its way. Within a transaction of the caller's, whose locks
+        would be kept meanwhile, once."""
+        if self.connection.info.transaction_status != TransactionStatus.IDLE:
+            with in_words(name), self.unit():
+                return work()
         turn = 0
         while True:
             turn += 1

@@ -1,10 +1,12 @@
 """Adopts a database that was built another way, if it is what the migrations make."""
 
+from dataclasses import replace
+
 import psycopg
 
-from llm_db import catalog, files, history, repeatables, scratch
+from llm_db import catalog, files, history, repeatables, scratch, seeds
 from llm_db.backend import USUAL, Backend, Conduct
-from llm_db.check import Compared, built, catalog_names, differences, ignore
+from llm_db.check import Compared, built, catalog_names, differences, ignore, lacking_rows, print_alike
 from llm_db.errors import HISTORY, Problem
 from llm_db.files import Migration
 from llm_db.objects import live
@@ -35,12 +37,15 @@ def baseline(
             expected = catalog.read(should.connection)
             actual = catalog.read(connection)
             faults = set(catalog.read_faults(connection)) - set(catalog.read_faults(should.connection))
+            print_alike(should.connection, expected, actual)
             by_migrations = live(should.connection).keys()
             ours = made_by_files(should, known[count:])
             names = catalog_names(should.connection, ours) | catalog_names(connection, ours)
+            lacking = lacking_rows(should.connection, connection, actual)
         ignore(expected, names)
         ignore(actual, names)
-        found = differences(expected, actual, faults)
+        # Rows are the next migrate's work, as what is repeatable is, which nobody has to name.
+        found = differences(expected, actual, faults) + [replace(one, tolerated=True) for one in lacking]
         if any(not difference.tolerated for difference in found):
             summary = f"This database is not what {known[count - 1].id} makes, so nothing was marked."
             return Compared(summary, found, True)
@@ -50,9 +55,10 @@ def baseline(
 
 
 def made_by_files(should: Session, coming: list[Migration]) -> set[str]:
-    """What is repeatable, as the newest version has it: seen by making it."""
+    """What is repeatable, as the newest version has it: seen by making it, with the rows that it comes with."""
     for migration in coming:
         scratch.run(should, migration)
+    seeds.run_reference(should)
     return {name for file in repeatables.files() for name in repeatables.run(should, file)}
 
 

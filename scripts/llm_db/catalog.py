@@ -4,7 +4,7 @@ Each row is one property of one object: kind, name, owner of the object (what it
 value. The first property of an object, in the order of the query, sums it up.
 
 Months come and go, so of a partitioned table's partitions only DEFAULT is compared; FAULTS asks of every partition
-whether it has what its parent has. Owners' names are the DBA's business and appear nowhere.
+whether it has what its parent has. Owners' names are the DBA's business; only that there are several is told.
 """
 
 from dataclasses import dataclass, field

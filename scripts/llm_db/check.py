@@ -13,15 +13,20 @@ from itertools import zip_longest
 import psycopg
 from psycopg import sql
 
-from llm_db import catalog, embedded, files, history, repeatables, scratch
+from llm_db import catalog, embedded, files, history, repeatables, scratch, seeds
+from llm_db.database import another, reading, scalar
 from llm_db.errors import PENDING, Problem, one_line
 from llm_db.files import Migration
 from llm_db.objects import live
+from llm_db.queries import query
 from llm_db.repeatables import Repeatable
 from llm_db.session import Session
 
 # What one line can say about an object that is missing or extra, beside its name.
 SUMMARY = {"column": "type", "constraint": "definition", "index": "definition", "trigger": "definition"}
+
+# The longest way of a text, read from what was printed of it, to one that stays as it is. Two are known of.
+READINGS = 5
 
 
 @dataclass(frozen=True)
@@ -47,10 +52,10 @@ class Compared:
 
 def check(connection: psycopg.Connection, scratch_dsn: str | None = None, strict: bool = False) -> Compared:
     """Without the DSN of a server to build on, on an embedded one. `strict` refuses also what is tolerated."""
-    connection.execute("SET default_transaction_read_only = on")
     known = files.migrations()
-    current = history.state(connection, known)
-    history.refuse_unknown(current)
+    with reading(connection):
+        current = history.state(connection, known)
+        history.refuse_unknown(current)
     if not current.applied:
         raise Problem(
             "No migration is applied to this database, so there is nothing it should be.",
@@ -73,19 +78,24 @@ def check(connection: psycopg.Connection, scratch_dsn: str | None = None, strict
 def compare(
     connection: psycopg.Connection, applied: list[Migration], found: list[Repeatable], scratch_dsn: str | None
 ) -> list[Difference]:
-    """Without files, what is repeatable is left out on both sides."""
-    with built(applied, found, scratch_dsn) as should, connection.transaction():
-        connection.execute("SET LOCAL search_path = pg_catalog")
-        expected, actual = catalog.read(should.connection), catalog.read(connection)
-        faults = set(catalog.read_faults(connection)) - set(catalog.read_faults(should.connection))
-        if not found:
+    # Building takes long enough for a session to be ended for being idle.
+    with built(applied, found, scratch_dsn) as should, another(connection) as connection:
+        return compared(should.connection, connection, bool(found))
+
+
+def compared(should: psycopg.Connection, connection: psycopg.Connection, with_repeatables: bool) -> list[Difference]:
+    """With what is repeatable, and the rows that a new database has; or without, on both sides."""
+    with reading(connection):
+        expected, actual = catalog.read(should), catalog.read(connection)
+        faults = set(catalog.read_faults(connection)) - set(catalog.read_faults(should))
+        if not with_repeatables:
             ours = set(repeatables.all_objects(repeatables.recorded(connection).values()))
-            names = catalog_names(connection, ours) | catalog_names(should.connection, ours)
+            names = catalog_names(connection, ours) | catalog_names(should, ours)
             ignore(expected, names)
             ignore(actual, names)
-        if should.connection.info.server_version // 10000 != connection.info.server_version // 10000:
-            print_alike(should.connection, expected, actual)
-    return differences(expected, actual, faults)
+        print_alike(should, expected, actual)
+        lacking = lacking_rows(should, connection, actual) if with_repeatables else []
+    return differences(expected, actual, faults) + lacking
 
 
 @contextmanager
@@ -97,9 +107,36 @@ def built(applied: Iterable[Migration], found: Iterable[Repeatable], dsn: str | 
     ):
         for migration in applied:
             scratch.run(session, migration)
+        if found:
+            seeds.run_reference(session)
         for file in found:
             session.run_file(file.path)
         yield session
+
+
+def lacking_rows(
+    should: psycopg.Connection, connection: psycopg.Connection, actual: catalog.Catalog
+) -> list[Difference]:
+    """What a new database has rows in, such as a vocabulary, may have been left without them, for example by a
+    restore of the schema alone. Rows are compared by their keys only, for what they say is changed by people."""
+    found = []
+    for table, columns in should.execute(query("keys"), {"schemas": catalog.SCHEMAS}).fetchall():
+        key = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(column)) for column in columns)
+        keys = sql.SQL("SELECT {} FROM {}").format(key, sql.Identifier(*table.split(".")))
+        rows = should.execute(keys).fetchall()
+        # Without the table or a column of its key, that is what is missing.
+        if not rows or any(("column", f"{table}.{column}") not in actual for column in columns):
+            continue
+        try:
+            with connection.transaction():
+                lacking = sorted(set(rows) - set(connection.execute(keys)))
+        except psycopg.errors.InsufficientPrivilege:
+            found.append(Difference("table", table, "its rows were not compared, for you may not read them", True))
+            continue
+        if lacking:
+            names = ", ".join("/".join(row) for row in lacking)
+            found.append(Difference("table", table, f"lacks the rows {names}, which migrate puts back"))
+    return found
 
 
 def catalog_names(connection: psycopg.Connection, names: Collection[str]) -> set[str]:
@@ -115,20 +152,79 @@ def ignore(found: catalog.Catalog, names: set[str]) -> None:
 
 
 def print_alike(should: psycopg.Connection, expected: catalog.Catalog, actual: catalog.Catalog) -> None:
-    """PostgreSQL 16 leaves out table names that 15 prints. Where two releases' texts of a view differ, the scratch
-    server reads the other's and prints it its own way; what it cannot read is another view."""
-    for key, entry in actual.items():
-        if key not in expected or key[0] != "view":
-            continue
-        theirs, ours = entry.properties["definition"], expected[key].properties["definition"]
-        if theirs != ours:
-            try:
-                with should.transaction(force_rollback=True):
-                    should.execute(sql.SQL("CREATE TEMP VIEW printed_alike AS {}").format(sql.SQL(theirs)))
-                    query = "SELECT pg_get_viewdef('pg_temp.printed_alike'::regclass)"
-                    entry.properties["definition"] = should.execute(query).fetchone()[0]
-            except (psycopg.ProgrammingError, psycopg.DataError):
+    """One meaning has several texts. Each release prints it in its own way, and a release may print it otherwise once
+    it has read what was printed, as in a restore. So where texts differ, the scratch server reads and prints both,
+    until they stay as they are. What it cannot read is something else."""
+    for (kind, name), theirs in actual.items():
+        ours = expected.get((kind, name), theirs)
+        for prop, text in ours.properties.items():
+            if None in (text, theirs.properties[prop]) or text == theirs.properties[prop]:
                 continue
+            printed = {settled(should, kind, name, entry, prop) for entry in (ours, theirs)}
+            if len(printed) == 1 and None not in printed:
+                theirs.properties[prop] = text
+
+
+def settled(should: psycopg.Connection, kind: str, name: str, entry: catalog.Entry, prop: str) -> str | None:
+    """The text as the scratch server prints it. None where it cannot read it, or it is only a name or a string."""
+    text, reading = entry.properties[prop], how_to_read(kind, name, entry, prop)
+    if reading is None:
+        return None
+    if kind == "column":
+        # What needs no other column either is read as a constraint, so that there is one way for both.
+        expression, stored, _ = text.partition(" STORED") if prop == "generated" else (text, "", "")
+        text = f"CHECK ((({expression}) IS NULL) = ('{stored}' = ''))"
+    in_the_way, before, after, read = reading
+    for _ in range(READINGS):
+        try:
+            with should.transaction(force_rollback=True):
+                if in_the_way:
+                    should.execute(in_the_way)
+                # A binary result makes libpq send it as one statement, whatever a text has in it.
+                should.execute(before + text + after, binary=True)
+                printed = scalar(should, read)
+        except (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError):
+            return None
+        if printed == text:
+            break
+        text = printed
+    return text
+
+
+def how_to_read(kind: str, name: str, entry: catalog.Entry, prop: str) -> tuple[str, str, str, str] | None:
+    """What makes way, what is sent before the text and after it, and the query that prints what was made then."""
+    last_name = name.rpartition(".")[2]
+    match kind, prop:
+        case "view", "definition":
+            return "", "CREATE TEMP VIEW read_again AS ", "", "SELECT pg_get_viewdef('pg_temp.read_again'::regclass)"
+        case ("constraint", "definition") | ("column", "default" | "generated"):
+            return (
+                "",
+                f"ALTER TABLE {entry.part_of} ADD CONSTRAINT read_again ",
+                "",
+                "SELECT pg_get_constraintdef(oid) FROM pg_constraint"
+                f" WHERE conrelid = '{entry.part_of}'::regclass AND conname = 'read_again'",
+            )
+        case "index", "definition":
+            return f"DROP INDEX {name}", "", "", f"SELECT pg_get_indexdef('{name}'::regclass)"
+        case "trigger", "definition":
+            return (
+                f"DROP TRIGGER {last_name} ON {entry.part_of}",
+                "",
+                "",
+                "SELECT pg_get_triggerdef(oid) FROM pg_trigger"
+                f" WHERE tgrelid = '{entry.part_of}'::regclass AND tgname = '{last_name}'",
+            )
+        case "function" | "procedure", "arguments" | "body":
+            result = f" RETURNS {entry.properties['result']}" if kind == "function" else ""
+            make = f"CREATE OR REPLACE {kind} {name.partition('(')[0]}("
+            if prop == "arguments":
+                end = f"){result} LANGUAGE plpgsql AS 'BEGIN END'"
+                return "", make, end, f"SELECT pg_get_function_arguments('{name}'::regprocedure)"
+            make += f"{entry.properties['arguments']}){result} LANGUAGE {entry.properties['language']} "
+            # Of any other language than SQL it is a string, which is not read before it is run.
+            return "", make, "", f"SELECT pg_get_function_sqlbody('{name}'::regprocedure)"
+    return None
 
 
 def differences(
@@ -143,7 +239,7 @@ def differences(
         should, is_now = expected.get((kind, name)), actual.get((kind, name))
         if should and is_now:
             found += [
-                Difference(kind, name, changed(prop, is_now.properties[prop], value))
+                Difference(kind, name, changed(prop, is_now.properties[prop], value), tolerated=prop == "owner")
                 for prop, value in should.properties.items()
                 if is_now.properties[prop] != value
             ]

@@ -8,15 +8,16 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 import psycopg
 
-from llm_db import __version__, database, embedded
+from llm_db import __version__, database, embedded, rights
 from llm_db.backend import Conduct
-from llm_db.errors import Exit, Problem, one_line, redact, sql_problem
+from llm_db.errors import LACKS_A_RIGHT, Exit, Problem, one_line, printable_lines, redact, sql_problem
 from llm_db.load import options as load_options
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ The database is the first of these that is given:
   --dsn             a libpq URI or keyword string
   DATABASE_URL      the same, in the environment
   PGHOST, PGSERVICE, PGDATABASE, ...   libpq's environment
-  none of them      an EMBEDDED PostgreSQL in ./.llm-db, for trying things out
+  none of them      an EMBEDDED PostgreSQL in ./.llm-db, for trying things out: at a terminal, and for demo and serve
+                    everywhere. `--dsn embedded` (or DATABASE_URL=embedded) asks for it
+--dsn and --json may also stand before the command.
 """
 
 EXAMPLES = """\
@@ -69,22 +72,26 @@ class Output:
 
     def say(self, text: str) -> None:
         """What happens."""
-        print(text, file=sys.stderr if self.as_json else None, flush=True)
+        print(printable_lines(text), file=sys.stderr if self.as_json else None, flush=True)
 
-    def show(self, lines: list[str]) -> None:
-        """The answer, in words; with --json the document says the same."""
+    def warn(self, text: str) -> None:
+        """What somebody should look at."""
+        print(printable_lines(text), file=sys.stderr, flush=True)
+
+    def show(self, lines: list[str], exactly: bool = False) -> None:
+        """The answer, in words; with --json the document says the same. SQL that is to be run is shown exactly."""
         if not self.as_json:
             for line in lines:
-                print(line)
+                print(line if exactly else printable_lines(line))
 
     def finish(self) -> None:
         if self.as_json and self.document is not None:
             print(in_json(self.document))
 
     def fail(self, error: str, hint: str, exit_code: int) -> None:
-        print(f"error: {error}", file=sys.stderr)
+        self.warn(f"error: {error}")
         if hint:
-            print(f"hint: {hint}", file=sys.stderr)
+            self.warn(f"hint: {hint}")
         if self.as_json:
             document = asdict(self.document) if is_dataclass(self.document) else self.document
             known = document if isinstance(document, dict) else {}
@@ -169,7 +176,9 @@ def parser() -> argparse.ArgumentParser:
     repairs.add_argument("--forget", metavar="ID", help="half-done: it is not applied, and nothing of it is there")
 
     check = command("check", run_check, "compare the database with what its version should be", "  llm-db check --json")
-    check.add_argument("--strict", action="store_true", help="refuse also what is tolerated: indexes and grants added")
+    check.add_argument(
+        "--strict", action="store_true", help="refuse also what is tolerated: added indexes, grants, owners"
+    )
     baseline = command(
         "baseline", run_baseline, "adopt a database built another way, if it matches", "  llm-db baseline --to 0008"
     )
@@ -186,6 +195,7 @@ def parser() -> argparse.ArgumentParser:
 
     loader = command("load", run_load, "load request logs from CSV or NDJSON", "  llm-db load requests.csv")
     load_options.add(loader)
+    add_patience(loader)
 
     shown = command(
         "report",
@@ -237,8 +247,8 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def add_conduct(command: argparse.ArgumentParser) -> None:
-    """How to behave towards others. What is not given is left to Conduct."""
+def add_patience(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """How long others are waited for. What is not given is left to Conduct."""
     given = command.add_argument_group("working beside others", argument_default=argparse.SUPPRESS)
     given.add_argument("--wait", type=seconds, metavar="SECONDS", help="for another llm-db to finish (default 60)")
     given.add_argument(
@@ -247,6 +257,12 @@ def add_conduct(command: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="a file gives up after this long waiting for a lock (default 2; 0 = never), and is tried again",
     )
+    return given
+
+
+def add_conduct(command: argparse.ArgumentParser) -> None:
+    """How to behave towards others."""
+    given = add_patience(command)
     given.add_argument("--retries", type=positive, metavar="N", help="how often it is tried again (default 10)")
     given.add_argument("--statement-timeout", type=seconds, metavar="SECONDS", help="default: the server's")
     given.add_argument("--role", metavar="NAME", help="act as this role, so that it owns what is made")
@@ -269,10 +285,35 @@ def positive(text: str) -> int:
     return int(text)
 
 
+@contextmanager
+def working(options: argparse.Namespace) -> Iterator[psycopg.Connection]:
+    """For what changes the database."""
+    with database.connect(options.target) as connection, with_rights(options, connection):
+        yield connection
+
+
+@contextmanager
+def with_rights(options: argparse.Namespace, connection: psycopg.Connection) -> Iterator[None]:
+    """Who lacks a right is told which, while the database can still be asked."""
+    try:
+        yield
+    except (Problem, psycopg.errors.InsufficientPrivilege) as error:
+        problem = as_problem(error, options.command)
+        lacks = isinstance(error, psycopg.Error) or isinstance(error.__cause__, psycopg.errors.InsufficientPrivilege)
+        found = rights.hint(connection, options.command) if lacks and not connection.closed else ""
+        if found and LACKS_A_RIGHT in problem.hint:
+            hint = problem.hint.replace(LACKS_A_RIGHT, found)
+        elif found and options.command not in rights.QUERIES:
+            hint = f"{found}; {problem.hint}"
+        else:
+            raise
+        raise Problem(problem.message, hint, problem.exit_code) from error
+
+
 def run_status(options: argparse.Namespace, output: Output) -> Exit:
     from llm_db import status
 
-    with database.connect(options.target) as connection:
+    with database.opened(options.target) as connection, database.reading(connection):
         found = status.status(connection)
         output.document = found.as_json()
         output.show([database.describe(connection), *status.lines(found)])
@@ -284,13 +325,14 @@ def run_status(options: argparse.Namespace, output: Output) -> Exit:
 def run_repair(options: argparse.Namespace, output: Output) -> Exit:
     from llm_db import repair
 
-    with database.connect(options.target) as connection:
-        if options.accept or options.forget:
-            way, wanted = ("accept", options.accept) if options.accept else ("forget", options.forget)
+    if options.accept or options.forget:
+        way, wanted = ("accept", options.accept) if options.accept else ("forget", options.forget)
+        with working(options) as connection:
             repaired = repair.repair(connection, way, wanted)
-            output.document = {"repaired": repaired.migration_id, "as": repaired.counts_as}
-            output.say(f"{repaired.migration_id} counts as {repaired.counts_as}")
-            return Exit.DONE
+        output.document = {"repaired": repaired.migration_id, "as": repaired.counts_as}
+        output.say(f"{repaired.migration_id} counts as {repaired.counts_as}")
+        return Exit.DONE
+    with database.opened(options.target) as connection, database.reading(connection):
         problems = repair.problems(connection)
     output.document = {"problems": [{"problem": message, "way_out": way_out} for message, way_out in problems]}
     for message, way_out in problems:
@@ -305,10 +347,10 @@ def run_plan(options: argparse.Namespace, output: Output) -> Exit:
     if options.scratch and not options.locks:
         raise Problem("--scratch is for --locks.", "add --locks")
     scratch = (options.scratch or options.target.conninfo) if options.locks else None
-    with database.connect(options.target) as connection:
+    with database.opened(options.target) as connection:
         planned = plan.plan(connection, scratch)
     output.document = planned.as_json()
-    output.show(plan.lines(planned))
+    output.show(plan.lines(planned), exactly=True)
     return Exit.DONE
 
 
@@ -327,7 +369,7 @@ def run_migrate(options: argparse.Namespace, output: Output) -> Exit:
     from llm_db import migrate
 
     output.document = result = migrate.Migrated()
-    with database.connect(options.target) as connection:
+    with working(options) as connection:
         migrate.migrate(
             connection,
             to=options.to,
@@ -342,15 +384,17 @@ def run_migrate(options: argparse.Namespace, output: Output) -> Exit:
 def run_rollback(options: argparse.Namespace, output: Output) -> Exit:
     from llm_db import migrate
 
-    with database.connect(options.target) as connection:
-        going = [] if options.yes else migrate.going(connection, options.to)
+    if not options.yes:
+        with database.opened(options.target) as connection, database.reading(connection):
+            going = migrate.going(connection, options.to)
         if going:
             output.document = {"would_roll_back": [migration.id for migration in going]}
             output.say("This would roll back, with the data in it:")
             for migration in going:
                 output.say(f"  {migration.id}")
             raise Problem("Nothing was rolled back.", "add --yes to do it")
-        output.document = result = migrate.RolledBack()
+    output.document = result = migrate.RolledBack()
+    with working(options) as connection:
         migrate.rollback(connection, options.to, conduct=conduct(options), tell=output.say, result=result)
     return Exit.DONE
 
@@ -358,14 +402,14 @@ def run_rollback(options: argparse.Namespace, output: Output) -> Exit:
 def run_check(options: argparse.Namespace, output: Output) -> Exit:
     from llm_db import check
 
-    with database.connect(options.target) as connection:
+    with database.opened(options.target) as connection:
         return compared(output, check.check(connection, options.scratch, options.strict))
 
 
 def run_baseline(options: argparse.Namespace, output: Output) -> Exit:
     from llm_db import baseline
 
-    with database.connect(options.target) as connection:
+    with working(options) as connection:
         return compared(output, baseline.baseline(connection, options.to, options.scratch, conduct(options)))
 
 
@@ -378,14 +422,14 @@ def compared(output: Output, found: "Compared") -> Exit:
 def run_load(options: argparse.Namespace, output: Output) -> int:
     from llm_db.load import command
 
-    return command.run(options, lambda: database.connect(options.target), output)
+    return command.run(options, lambda: working(options), output, conduct(options))
 
 
 def run_report(options: argparse.Namespace, output: Output) -> int:
     # Here, since its library for tables would make every command start later.
     from llm_db.report import command
 
-    with database.connect(options.target) as connection:
+    with database.opened(options.target) as connection, with_rights(options, connection), database.reading(connection):
         return command.run(options, connection)
 
 
@@ -395,7 +439,7 @@ def run_demo(options: argparse.Namespace, output: Output) -> Exit:
 
     migrated = migrate.Migrated()
     output.document = {"migrate": migrated}
-    with database.connect(options.target) as connection:
+    with working(options) as connection:
         migrate.migrate(connection, tell=output.say, result=migrated)
         Session(connection).clean()
         made = demo.run(connection, logs=options.logs, progress=output.say)
@@ -425,15 +469,26 @@ def interrupted(_signal: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
+def command_first(arguments: list[str]) -> list[str]:
+    """--dsn and --json before the command are as good as behind it."""
+    at = 0
+    while at < len(arguments) and (arguments[at] in ("--dsn", "--json") or arguments[at].startswith("--dsn=")):
+        at += 2 if arguments[at] == "--dsn" else 1
+    return [*arguments[at : at + 1], *arguments[:at], *arguments[at + 1 :]]
+
+
 def main(arguments: list[str] | None = None) -> int:
     # An embedded server stops through atexit, which a bare SIGTERM would skip.
     signal.signal(signal.SIGTERM, interrupted)
+    arguments = command_first(sys.argv[1:] if arguments is None else arguments)
     # Known before the parser is done: what it refuses is told to programs too.
-    output = Output("--json" in (sys.argv[1:] if arguments is None else arguments))
+    output = Output("--json" in arguments)
     options = argparse.Namespace(command=None, dsn=None, target=None)
     try:
         parser().parse_args(arguments, options)
         if options.command not in ("lint", "serve"):
+            if options.command == "demo" and not database.named_by(options.dsn):
+                options.dsn = database.EMBEDDED
             options.target = database.resolve(options.dsn)
         exit_code = options.run(options, output)
         output.finish()
@@ -460,9 +515,11 @@ def as_problem(error: BaseException, command: str | None) -> Problem:
         case Problem():
             return error
         case psycopg.Error():
-            return sql_problem(error, f"llm-db {command}")
+            return sql_problem(error, f"llm-db {command}", otherwise="LLM_DB_DEBUG=1 in the environment shows more")
         case KeyboardInterrupt():
-            return Problem("Interrupted.", "a transaction that was open is undone; run this again")
+            return Problem(
+                "Interrupted.", "what was told as done stays, a transaction that was open is undone; run this again"
+            )
     return Problem(
         f"llm-db failed unexpectedly: {type(error).__name__}: {one_line(str(error))}",
         "please report this with the command you ran, and what it prints with LLM_DB_DEBUG=1 in its environment",

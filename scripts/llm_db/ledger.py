@@ -18,7 +18,7 @@ from psycopg.rows import class_row
 from llm_db.errors import Problem
 
 STARTED, UNDOING, APPLIED = "started", "undoing", "applied"
-TABLES = {"migrations", "repeatables", "views", "grants", "loads", "load_rejects"}
+TABLES = {"migrations", "repeatables", "views", "grants", "loads", "load_rejects", "turn"}
 
 NAME = r'(?:"(?:[^"]|"")+"|[^\s".;(]+)'
 COMMENTS = r"--[^\n]*|/\*.*?\*/"
@@ -78,12 +78,12 @@ def read(connection: psycopg.Connection) -> tuple[list[str], dict[str, Entry]]:
         with connection.cursor(row_factory=class_row(Entry)) as cursor:
             entries = cursor.execute("SELECT * FROM llm_db.migrations ORDER BY applied_at, migration_id").fetchall()
         return marked, {entry.migration_id: entry for entry in entries}
-    except psycopg.errors.InsufficientPrivilege:
+    except psycopg.errors.InsufficientPrivilege as error:
         raise Problem(
             f"The role {connection.info.user} may not read the ledger in schema llm_db.",
             f'GRANT USAGE ON SCHEMA llm_db TO "{connection.info.user}"; '
             f'GRANT SELECT ON ALL TABLES IN SCHEMA llm_db TO "{connection.info.user}"',
-        ) from None
+        ) from error
 
 
 def left_behind(connection: psycopg.Connection, text: str) -> Left:

@@ -1,23 +1,31 @@
 """Migrates a database, forward and back.
 
 What was done is told at once, and is in the result that the caller may pass in, so that it is known when the next file
-fails.
+fails. Forward, a file is a transaction; back, all files that can be are one, so that whatever stands in the way of one
+of them, nothing is rolled back.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 
 import psycopg
 
-from llm_db import alone, files, give_way, history, lint, repeatables, seeds
+from llm_db import alone, files, give_way, history, lint, repeatables, seeds, sql_text
 from llm_db.backend import USUAL, Backend, Conduct
+from llm_db.errors import Problem, sql_problem
 from llm_db.files import Migration
 from llm_db.history import State
 from llm_db.repeatables import Repeatable
 
 Tell = Callable[[str], object]
+# With what a rollback refuses to lose rows: the first statement of its file asks, and does nothing else.
+REFUSES = "object_not_in_prerequisite_state"
+# The table that it asks is not there yet, but comes back with the files that are rolled back before.
+NOT_YET = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.InvalidSchemaName)
 
 
 @dataclass(frozen=True)
@@ -64,36 +72,61 @@ def migrate(
     found = repeatables.files()
     backend = Backend(connection, conduct)
     with backend.lock():
-        current = history.state(connection, known)
-        history.refuse_history(current, allow_late)
+        history.refuse_history(history.state(connection, known), allow_late)
         backend.ensure_ledger(known)
+        current = history.state(connection, known)
         pending = [migration for migration in known[: last + 1] if migration.id in current.pending]
-        for number, migration in enumerate(pending, start=1):
-            ran = timed(migration, partial(apply_one, backend, found, migration))
-            result.applied.append(ran)
-            tell_of(tell, ran, f"[{number}/{len(pending)}] {ran.id} {ran.ms} ms")
-        if not pending:
-            tell("Nothing to migrate." if to else "Every migration is applied already.")
-        if all(migration.id in current.applied or migration in pending for migration in known):
-            made = refresh(backend, found)
-            result.repeatables = Refreshed(made, len(found) - len(made))
-            tell(f"repeatables: {len(made)} made, {result.repeatables.unchanged} unchanged; reference data is in")
+        made: list[str] = []
+        with telling_how_far(backend, known, pending, result.applied, "applied", made):
+            for number, migration in enumerate(pending, start=1):
+                ran = timed(migration, partial(apply_one, backend, found, migration))
+                result.applied.append(ran)
+                tell_of(tell, ran, f"[{number}/{len(pending)}] {ran.id} {ran.ms} ms")
+            if not pending:
+                tell("Nothing to migrate." if to else "Every migration is applied already.")
+            if all(migration.id in current.applied or migration in pending for migration in known):
+                refresh(backend, found, made)
+                result.repeatables = Refreshed(made, len(found) - len(made))
+                tell(f"repeatables: {len(made)} made, {result.repeatables.unchanged} unchanged; reference data is in")
     return result
 
 
-def refresh(backend: Backend, found: list[Repeatable]) -> list[str]:
-    """Returns the names of the files that were run."""
+@contextmanager
+def telling_how_far(
+    backend: Backend,
+    known: list[Migration],
+    todo: list[Migration],
+    done: list[Ran],
+    verb: str,
+    made: Sequence[str] = (),
+) -> Iterator[None]:
+    """What stops us is told with what was done until then, as far as it is known."""
+    try:
+        yield
+    except Problem as problem:
+        # Of a lost session it is not, nor of what runs outside a transaction.
+        alone_now = len(done) < len(todo) and not todo[len(done)].use_transactions
+        if done and not backend.connection.closed:
+            applied = history.state(backend.connection, known).applied
+            at = applied[-1] if applied else "its beginning, with nothing applied"
+            problem.hint = f"{len(done)} of {len(todo)} {verb}: the database is at {at}; {problem.hint}"
+        elif not (made or alone_now or backend.connection.closed):
+            problem.hint = f"nothing was changed; {problem.hint}"
+        raise
+
+
+def refresh(backend: Backend, found: list[Repeatable], made: list[str]) -> None:
+    """`made` takes the names of the files that were run."""
 
     def work() -> list[str]:
         seeds.run_reference(backend.session)
         return repeatables.refresh(backend.session, found)
 
-    made = backend.attempt("repeatables and reference data", work)
+    made += backend.attempt("repeatables and reference data", work)
     for file in repeatables.pending_triggers(backend.connection, found):
         made += backend.attempt(
             files.relative(file.path), partial(repeatables.refresh, backend.session, found, file.name)
         )
-    return made
 
 
 def rollback(
@@ -118,11 +151,44 @@ def rollback(
         backend.ensure_ledger(known)
         # Read again: another runner may have been at work until we got the lock.
         todo = going(connection, to)
-        for number, migration in enumerate(todo, start=1):
-            ran = timed(migration, partial(rollback_one, backend, found, migration))
-            result.rolled_back.append(ran)
-            tell_of(tell, ran, f"[{number}/{len(todo)}] {ran.id} rolled back {ran.ms} ms")
+        with telling_how_far(backend, known, todo, result.rolled_back, "rolled back"):
+            refuse_losses(backend, todo)
+            for together, group in groupby(todo, in_a_transaction):
+                unit = list(group)
+                if together and len(unit) > 1:
+                    backend.wait_briefly()
+                work = partial(roll_back, backend, found, unit)
+                for ran in backend.attempt("rollback", work) if together else work():
+                    result.rolled_back.append(ran)
+                    number = len(result.rolled_back)
+                    tell_of(tell, ran, f"[{number}/{len(todo)}] {ran.id} rolled back {ran.ms} ms")
     return result
+
+
+def refuse_losses(backend: Backend, todo: list[Migration]) -> None:
+    """Asks every file before the first one runs, which would lock what is in use."""
+    with backend.unit():
+        backend.connection.execute("SET TRANSACTION READ ONLY")
+        for migration in todo:
+            asks = next(iter(sql_text.pieces(files.read_sql(migration.down))), "")
+            if REFUSES not in asks:
+                continue
+            try:
+                with backend.connection.transaction():
+                    backend.connection.execute(asks)
+            except NOT_YET:
+                continue
+            except psycopg.Error as error:
+                raise sql_problem(error, files.relative(migration.down)) from error
+
+
+def in_a_transaction(migration: Migration) -> bool:
+    """What was made for each partition goes at once: an attached index cannot be detached, nor dropped by itself."""
+    return migration.use_transactions or migration.each_of is not None
+
+
+def roll_back(backend: Backend, found: list[Repeatable], unit: list[Migration]) -> list[Ran]:
+    return [timed(migration, partial(rollback_one, backend, found, migration)) for migration in unit]
 
 
 def going(connection: psycopg.Connection, to: str) -> list[Migration]:
@@ -143,8 +209,7 @@ def apply_one(backend: Backend, found: list[Repeatable], migration: Migration) -
 
 
 def rollback_one(backend: Backend, found: list[Repeatable], migration: Migration) -> list[str]:
-    # What was made for each partition goes at once: an attached index cannot be detached, nor dropped by itself.
-    if migration.use_transactions or migration.each_of:
+    if in_a_transaction(migration):
         return give_way.rollback(backend, found, migration, partial(backend.rollback, migration))
     gone = give_way.rollback(backend, found, migration, lambda: None)
     alone.rollback(backend, migration)

@@ -125,7 +125,7 @@ def drop_one(connection: psycopg.Connection, one: Object) -> None:
     except psycopg.errors.DependentObjectsStillExist as error:
         raise Problem(
             f"Something that is not ours is built on ours: {one_line(error.diag.message_detail or '')}.",
-            "nothing was changed; drop it, run this again, and create it anew on what is there then",
+            "drop it, run this again, and create it anew on what is there then",
             SQL_FAILED,
         ) from error
 

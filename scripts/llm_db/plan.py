@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 import psycopg
 
 from llm_db import files, history, lint, locks, repeatables
+from llm_db.database import reading
 from llm_db.files import Migration
 from llm_db.locks import Touched
 from llm_db.repeatables import Pending
@@ -46,10 +47,11 @@ def plan(connection: psycopg.Connection, scratch_dsn: str | None = None) -> Plan
     """With the DSN of a server to try it on, also which locks it takes."""
     known = files.migrations()
     lint.refuse()
-    current = history.state(connection, known)
-    history.refuse_unknown(current)
     found = repeatables.files()
-    pending = repeatables.pending(connection, found)
+    with reading(connection):
+        current = history.state(connection, known)
+        history.refuse_unknown(current)
+        pending = repeatables.pending(connection, found)
     return Plan(
         [migration for migration in known if migration.id in current.pending],
         pending,

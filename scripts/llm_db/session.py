@@ -5,6 +5,7 @@ from pathlib import Path
 
 import psycopg
 
+from llm_db.database import SESSION, TRIGGERS_FIRE
 from llm_db.errors import Problem, sql_problem
 from llm_db.files import read_sql, relative
 
@@ -19,7 +20,7 @@ class Session:
         """No setting of one file reaches the next, and names are looked up in pg_catalog only: a file that forgets a
         schema fails here and not on a database with another search_path."""
         self.connection.execute(
-            f"RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; SET search_path = pg_catalog;{self.settings}"
+            f"RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; {SESSION}; {TRIGGERS_FIRE}; {self.settings}"
         )
 
     def run_file(self, path: Path, part: str | None = None) -> None:

@@ -6,6 +6,7 @@ as a comment. Not PostgreSQL's parser, which is made for one version of the gram
 
 import re
 from dataclasses import dataclass, field
+from functools import cache
 
 TOKEN = re.compile(
     r"""
@@ -41,6 +42,8 @@ class Script:
     body: int | None = None
 
 
+# A file is read by several rules and, where a program makes many migrations, many times.
+@cache
 def read(text: str) -> Script:
     script, offset, current = Script(), 0, None
     parentheses = bodies = 0

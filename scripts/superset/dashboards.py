@@ -61,7 +61,7 @@ def demo_login() -> str:
 def sqlalchemy_uri(conninfo: str) -> str:
     """What Superset connects with. Whoever sees the dashboard acts as this login, so one that can do more than read the
     reports is refused."""
-    with database.connect(database.Target(conninfo, "the dashboard's login")) as connection:
+    with database.opened(database.Target(conninfo, "the dashboard's login")) as connection:
         reads_reports, reads_tables = connection.execute(READS).fetchone()
         info = connection.info
         if not reads_reports or reads_tables:

@@ -57,16 +57,15 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     try:
-        db = database.connect(database.Target(database.checked(options.dsn, "DSN"), "DSN"))
+        with database.opened(database.Target(database.checked(options.dsn, "DSN"), "DSN")) as db:
+            for path in sorted(FOLDER.glob("*.yaml")):
+                old = path.read_text(encoding="utf-8")
+                if (new := text(refreshed(yaml.safe_load(old), db))) != old:
+                    print(path)
+                    if options.write:
+                        path.write_text(new, encoding="utf-8")
     except Problem as problem:
         raise SystemExit(f"error: {problem.message}\nhint: {problem.hint}") from None
-    with db:
-        for path in sorted(FOLDER.glob("*.yaml")):
-            old = path.read_text(encoding="utf-8")
-            if (new := text(refreshed(yaml.safe_load(old), db))) != old:
-                print(path)
-                if options.write:
-                    path.write_text(new, encoding="utf-8")
 
 
 if __name__ == "__main__":

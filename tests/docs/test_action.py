@@ -45,9 +45,9 @@ def shell(command: str, tree: Path, **variables: str) -> subprocess.CompletedPro
     )
 
 
-def run_step(name: str, tree: Path, dsn: str = "") -> subprocess.CompletedProcess[str]:
+def run_step(name: str, tree: Path, dsn: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
     step = RUNS[name]
-    variables = {key: text.replace("${{ inputs.dsn }}", dsn) for key, text in step.get("env", {}).items()}
+    variables |= {key: text.replace("${{ inputs.dsn }}", dsn) for key, text in step.get("env", {}).items()}
     return shell(step["run"], tree, **variables)
 
 
@@ -72,7 +72,8 @@ def test_the_action_installs_what_scripts_test_installs() -> None:
 
 @pytest.mark.parametrize("name", STEPS)
 def test_a_good_tree_passes(tree: Path, name: str) -> None:
-    done = run_step(name, tree)
+    # The walk itself is run on this very tree by the suite that this test is part of.
+    done = run_step(name, tree, PYTEST_ADDOPTS="--collect-only" if name == "up-down-up" else "")
     assert done.returncode == 0, done.stdout + done.stderr
 
 

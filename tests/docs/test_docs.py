@@ -1,16 +1,13 @@
 """What the documents say of the database is what the database is."""
 
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from command import environment
-from conftest import server_bin
+from command import documented, shell
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -59,23 +56,12 @@ TRACE = ROOT.parent / "shared" / "data" / "azure-llm-trace-2023"
 @pytest.mark.skipif(not TRACE.is_dir(), reason=f"the trace is not at {TRACE}")
 def test_the_trace_example_in_the_readme_does_what_it_says(empty_dsn: str, tmp_path: Path) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = re.search(r"<!-- trace example: begin -->\n```sh\n(.*?)```", readme, re.S)[1]
+    block = documented("README.md", "trace example")
     assert "export DATABASE_URL=" in block
     commands = re.sub(r"^export DATABASE_URL=.*\n", "", block)
     for name in ("code.csv", "conv.csv"):
         (tmp_path / name).symlink_to(TRACE / name)
-    # llm-db as this checkout has it, whether or not it is installed.
-    llm_db = tmp_path / "llm-db"
-    llm_db.write_text(f'#!/bin/sh\nexec {sys.executable} -m llm_db "$@"\n')
-    llm_db.chmod(0o755)
-    path = os.pathsep.join([str(tmp_path), str(server_bin()), os.environ["PATH"]])
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", commands],
-        cwd=tmp_path,
-        env=environment(DATABASE_URL=empty_dsn, PATH=path),
-        capture_output=True,
-        text=True,
-    )
+    done = shell(commands, tmp_path, DATABASE_URL=empty_dsn)
     assert done.returncode == 0, done.stderr
     with psycopg.connect(empty_dsn) as db:
         hours = db.execute(

@@ -39,6 +39,6 @@ def test_the_installed_wheel_migrates(tmp_path, empty_dsn):
     assert value(empty_dsn, "SELECT count(*) FROM llm.roles") > 0
 
     # Without the extra there is no embedded server; that is said, with the way to get one.
-    done = llm_db("status")
+    done = llm_db("status", "--dsn", "embedded")
     assert done.returncode == 2
     assert "pip install 'llm-platform-db[embedded]'" in done.stderr

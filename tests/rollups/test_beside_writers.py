@@ -119,6 +119,8 @@ LATE = "2024-01-10 11:00Z"
 def between(db: psycopg.Connection, dsn: str, company: Company, isolation: str) -> None:
     """A log that was written before a refresh, and is committed after it."""
     make_model(db)
+    # Without any sum a report would notice by itself.
+    db.execute(LOG, [company.session_id, 2, "2023-12-10Z", company.deployment_id, company.config_id, 1])
     db.execute("CALL ops.refresh_rollups('2024-01-01Z')")
     with psycopg.connect(dsn, autocommit=True) as writer:
         writer.execute(f"BEGIN ISOLATION LEVEL {isolation}")

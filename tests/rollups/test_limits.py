@@ -1,6 +1,8 @@
 """No stored value breaks a report for everybody, and nothing costs more than the days there are."""
 
 import threading
+from contextlib import suppress
+from pathlib import Path
 from uuid import UUID
 
 import psycopg
@@ -11,6 +13,7 @@ from psycopg import errors, sql
 from rollup_model import assert_exact, make_model
 from test_edges import wait_for_sleep
 
+from command import llm_db
 from conftest import Company
 from llm_db import files
 
@@ -80,15 +83,25 @@ def every_report_answers(db: psycopg.Connection) -> None:
 @given(
     rows=st.lists(
         st.tuples(st.sampled_from(TIMES), st.sampled_from(SPANS), st.sampled_from(TOKENS)), min_size=1, max_size=12
-    )
+    ),
+    began=st.integers(0, len(TIMES) - 1),
+    ended=st.integers(0, len(TIMES) - 1),
 )
 def test_rows_of_before_the_limits_break_nothing(
-    db: psycopg.Connection, company: Company, rows: list[tuple[str, str | None, int | None]]
+    db: psycopg.Connection,
+    company: Company,
+    rows: list[tuple[str, str | None, int | None]],
+    began: int,
+    ended: int,
 ) -> None:
     """Open, summed up and noted: every report answers, and what upkeep advises works."""
     with db.transaction(force_rollback=True):
         without_limits(db)
-        add_logs(db, company, rows)
+        session = add_logs(db, company, rows)
+        db.execute(
+            "UPDATE llm.sessions SET start_time = %s, end_time = %s WHERE session_id = %s",
+            [*(TIMES[at] for at in sorted((began, ended))), session],
+        )
         every_report_answers(db)
         db.execute("SELECT rollup.close_until('2024-03-01Z'), rollup.lock_state(true)")
         every_report_answers(db)
@@ -98,6 +111,71 @@ def test_rows_of_before_the_limits_break_nothing(
         every_report_answers(db)
         db.execute("SELECT rollup.fold_noted_day(c.entity, c.day) FROM rollup.cut_notes() AS c")
         every_report_answers(db)
+
+
+# The furthest that each type of a column of llm goes.
+FURTHEST = {
+    "bigint": [str(2**63 - 1), str(-(2**63))],
+    "integer": [str(2**31 - 1), str(-(2**31))],
+    "double precision": ["Infinity", "NaN"],
+    "numeric": ["1e1000", "NaN"],
+    "real": ["Infinity", "NaN"],
+    "interval": ["178000000 years", "-178000000 years"],
+    "timestamp with time zone": ["infinity", "-infinity", "294276-12-31 23:59:59Z", "4713-01-01 00:00Z BC"],
+}
+COLUMNS = """
+    SELECT c.relname, a.attname, format_type(a.atttypid, NULL)
+    FROM pg_class AS c INNER JOIN pg_attribute AS a ON c.oid = a.attrelid
+    WHERE c.relnamespace = 'llm'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+        AND a.attnum > 0 AND a.attgenerated = '' AND a.attidentity = ''
+"""
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_no_value_of_any_column_stops_a_report(db: psycopg.Connection, company: Company, at: int) -> None:
+    """Whatever the rules of the tables let in, all at once."""
+    make_model(db)
+    add_logs(db, company, [("2024-02-01 10:00Z", "1 s", 5)])
+    db.execute("CALL ops.refresh_rollups()")
+    stored = 0
+    for table, column, kind in db.execute(COLUMNS).fetchall():
+        if at < len(FURTHEST.get(kind, ())):
+            with suppress(errors.IntegrityError, psycopg.DataError), db.transaction():
+                update = sql.SQL("UPDATE llm.{} SET {} = {}").format(
+                    sql.Identifier(table), sql.Identifier(column), FURTHEST[kind][at]
+                )
+                stored += db.execute(update).rowcount
+    assert stored
+    every_report_answers(db)
+    db.execute("CALL ops.refresh_rollups()")
+    every_report_answers(db)
+
+
+@pytest.mark.parametrize(
+    "form", [(), ("--csv",), ("--json",), ("--html", "page.html")], ids=lambda form: "".join(form[:1])
+)
+def test_a_time_that_no_client_knows_stops_no_report(
+    db: psycopg.Connection, company: Company, dsn: str, tmp_path: Path, form: tuple[str, ...]
+) -> None:
+    without_limits(db)
+    add_logs(db, company, [(at, None, 1) for at in TIMES])
+    db.execute(
+        "UPDATE llm.sessions SET start_time = '4713-01-01 BC', end_time = '294276-12-31 23:59Z', status = 'completed'"
+    )
+    query = """
+        SELECT DISTINCT table_name FROM information_schema.columns
+        WHERE table_schema = 'reporting' AND data_type LIKE 'timestamp%'
+    """
+    reports = [name for (name,) in db.execute(query)]
+    assert {"requests", "session_summaries"} <= set(reports)
+    for name in reports:
+        done = llm_db("report", name, *form, "--dsn", dsn, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        shown = (tmp_path / "page.html").read_text("utf-8") if "--html" in form else done.stdout
+        # On a terminal there is room for some columns only.
+        if form and name in ("requests", "session_summaries"):
+            assert "294276-12-31 " in shown or "294277-01-01 " in shown
+            assert " BC" in shown
 
 
 @pytest.mark.parametrize(
@@ -264,6 +342,11 @@ def test_a_refresh_needs_no_statistics(db: psycopg.Connection, company: Company)
             " FROM llm.sessions CROSS JOIN generate_series(1, 10) AS n WHERE end_time IS NOT NULL",
             [company.deployment_id],
         )
+    # Where it is thought to read many times what there is, small tables are not hashed, and all is compared with all.
+    for facts in ("log_facts", "session_facts"):
+        [plan] = db.execute(f"EXPLAIN (FORMAT JSON) SELECT * FROM rollup.{facts}").fetchone()[0]
+        there = db.execute(f"SELECT count(*) FROM rollup.{facts}").fetchone()[0]
+        assert plan["Plan"]["Plan Rows"] < 100 * there
     db.execute("SET statement_timeout = '60 s'")
     db.execute("CALL ops.refresh_rollups('2024-03-01Z')")
     assert db.execute("SELECT sum(requests) FROM reporting.daily_usage").fetchone()[0] > 60_000

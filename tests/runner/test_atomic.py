@@ -24,7 +24,7 @@ DROP TABLE public.t{n};
 DELETE FROM public.steps WHERE n = {n};
 """
 CHAIN = {"0001.steps": "CREATE TABLE public.steps (n int, half text); -- DOWN -- DROP TABLE public.steps;"} | {
-    f"{n:04}.step": STEP.format(n=n, pause=0.02 if n % 2 else 0) for n in range(2, 14)
+    f"{n:04}.step": STEP.format(n=n, pause=0.005 if n % 2 else 0) for n in range(2, 14)
 }
 STATE = """
 SELECT jsonb_build_object(

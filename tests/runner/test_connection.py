@@ -116,20 +116,23 @@ def folder(tmp_path, request):
     return folder
 
 
-def test_without_any_setting_an_embedded_server_is_used_said_so_and_stopped(folder):
-    done = llm_db_process("migrate", cwd=folder)
+def test_an_embedded_server_that_was_asked_for_is_used_said_so_and_stopped(folder):
+    done = llm_db_process("migrate", "--dsn", "embedded", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert f"EMBEDDED PostgreSQL in {folder / '.llm-db'}" in done.stderr
     assert "not for production" in done.stderr
     assert not (folder / ".llm-db" / "postmaster.pid").exists()
-    again = llm_db_process("status", "--check", cwd=folder)
+    # What libpq would take from the environment is about another server.
+    again = llm_db_process(
+        "status", "--check", cwd=folder, DATABASE_URL="embedded", PGHOSTADDR="192.0.2.1", PGDATABASE="x"
+    )
     assert again.returncode == 0
     assert not (folder / ".llm-db" / "postmaster.pid").exists()
 
 
 def test_a_folder_with_a_space_is_refused_in_words(tmp_path):
     (tmp_path / "my folder").mkdir()
-    done = llm_db("status", cwd=tmp_path / "my folder")
+    done = llm_db("status", "--dsn", "embedded", cwd=tmp_path / "my folder")
     assert done.returncode == 2
     assert "space" in done.stderr
 
@@ -151,7 +154,7 @@ def test_serve_prints_a_dsn_that_works_until_it_is_stopped(tmp_path, stop):
     with psycopg.connect(dsn) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
     # A second command in the folder joins the server and must not take it down.
-    assert llm_db_process("status", cwd=tmp_path).returncode == 0
+    assert llm_db_process("status", "--dsn", "embedded", cwd=tmp_path).returncode == 0
     psycopg.connect(dsn).close()
     serve.send_signal(stop)
     _, said = serve.communicate(timeout=30)

@@ -210,7 +210,7 @@ def test_a_rollback_on_a_database_of_0_1_0_makes_the_ledger_first(project, empty
 
 def test_a_ledger_of_an_earlier_release_gets_what_is_new_with_the_next_migrate(project, empty_dsn):
     """Also where the role may not make schemas: this one is there."""
-    execute(empty_dsn, "DROP TABLE llm_db.load_rejects, llm_db.loads, llm_db.grants")
+    execute(empty_dsn, "DROP TABLE llm_db.load_rejects, llm_db.loads, llm_db.grants, llm_db.turn")
     before = status(empty_dsn, project)["ledger"]
     role = f"owner_{uuid.uuid4().hex}"
     execute(empty_dsn, f"CREATE ROLE {role}; GRANT pg_read_all_data TO {role}; ALTER SCHEMA llm_db OWNER TO {role}")

@@ -15,7 +15,9 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from command import ROOT, checkout, environment, execute, llm_db, value
-from llm_db.backend import LOCK
+from llm_db.backend import Backend, Conduct
+from llm_db.errors import Problem
+from llm_db.turn import LOCK
 
 IDS = sorted(
     path.name.removesuffix(".sql")
@@ -72,6 +74,36 @@ def test_a_runner_that_waited_long_enough_says_who_holds_the_lock(tmp_path, empt
         )
         assert since.fetchone()
     assert value(empty_dsn, "SELECT count(*) FROM pg_namespace WHERE nspname = 'llm_db'") == 0
+
+
+def test_who_may_not_migrate_cannot_keep_a_runner_away(tmp_path, empty_dsn, roles):
+    """Before the first migrate and after it."""
+    nothing = "SELECT 1; -- DOWN -- SELECT 1;"
+    root = checkout(tmp_path, {"0001.one": nothing, "0002.two": nothing})
+    with psycopg.connect(make_conninfo(empty_dsn, user=roles[2]), autocommit=True) as stranger:
+        stranger.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+        for number in ("1", "2"):
+            done = llm_db("migrate", "--to", number, "--dsn", empty_dsn, "--wait", "1", root=root)
+            assert done.returncode == 0, done.stderr
+            assert f"Not waited for, as it may not migrate: pid {stranger.info.backend_pid}" in done.stderr
+        with pytest.raises(psycopg.errors.InsufficientPrivilege), stranger.transaction():
+            stranger.execute("LOCK TABLE llm_db.turn IN SHARE UPDATE EXCLUSIVE MODE")
+
+
+def test_a_turn_outlives_timeouts_for_idle_sessions_and_needs_no_advisory_lock(tmp_path, empty_dsn):
+    root = checkout(tmp_path, {"0001.one": "SELECT 1; -- DOWN -- SELECT 1;"})
+    assert llm_db("migrate", "--dsn", empty_dsn, root=root).returncode == 0
+    name = value(empty_dsn, "SELECT current_database()")
+    execute(empty_dsn, f"ALTER DATABASE {name} SET idle_in_transaction_session_timeout = '100ms'")
+    with psycopg.connect(empty_dsn, autocommit=True) as first, psycopg.connect(empty_dsn, autocommit=True) as second:
+        impatient = Backend(second, Conduct(wait=0))
+        with Backend(first).lock():
+            first.execute("SELECT pg_advisory_unlock_all()")
+            time.sleep(0.5)
+            with pytest.raises(Problem, match="Another llm-db is still at work"), impatient.lock():
+                pass
+        with impatient.lock():
+            pass
 
 
 def test_a_lock_in_another_database_is_not_waited_for(tmp_path, empty_dsn, server):

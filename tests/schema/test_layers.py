@@ -8,7 +8,7 @@ import psycopg
 from command import ROOT
 
 VIEWS = ROOT / "views"
-STRINGS_AND_COMMENTS = re.compile(r"--[^\n]*|COMMENT ON [^;]*;", re.S)
+STRINGS_AND_COMMENTS = re.compile(r"--[^\n]*|COMMENT ON [^;]*;|HINT = ('[^']*'\s*)+", re.S)
 
 
 def layer(name: str) -> str:

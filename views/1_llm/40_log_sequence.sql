@@ -17,7 +17,7 @@ AS $$
 DECLARE
     timeout_before constant text := current_setting('lock_timeout');
     give_up_at constant timestamptz := clock_timestamp() + nullif(timeout_before, '0')::interval;
-    patience_ms integer := 10;
+    patience_ms integer := 1;
     taken integer;
 BEGIN
     -- What is not committed cannot be seen, but what is locked can: "this session, up to this number", as an advisory
@@ -46,7 +46,18 @@ BEGIN
         IF taken IS NOT NULL THEN
             RETURN taken;
         END IF;
-        -- Somebody else has it, and may yet come to queue for the turn: for less than deadlock_timeout at a time.
+        -- Somebody else has it, and may yet come to queue for the turn, behind us: whoever has waited for
+        -- deadlock_timeout by then would take that for a deadlock if we waited too. So we look again and again, and only
+        -- where the session is never free, as others queue for it, we queue for moments.
+        IF patience_ms < 100 THEN
+            PERFORM pg_sleep(patience_ms / 1000.0);
+            patience_ms := 2 * patience_ms;
+            IF clock_timestamp() > give_up_at THEN
+                RAISE EXCEPTION 'session % is locked by another transaction', another
+                    USING ERRCODE = 'lock_not_available';
+            END IF;
+            CONTINUE;
+        END IF;
         BEGIN
             PERFORM set_config('lock_timeout', patience_ms || 'ms', true);
             PERFORM FROM llm.sessions WHERE session_id = another FOR NO KEY UPDATE;
@@ -58,8 +69,8 @@ BEGIN
                 IF clock_timestamp() > give_up_at THEN
                     RAISE;
                 END IF;
+                patience_ms := 1;
         END;
-        patience_ms := least(2 * patience_ms, 100);
     END LOOP;
 END
 $$;

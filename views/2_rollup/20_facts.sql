@@ -65,7 +65,8 @@ SELECT
     coalesce(rollup.known_tokens(l.token_used) >= c.max_tokens, false) AS at_max_tokens,
     round(date_part('epoch', rollup.known_latency(l.latency)) * 1e6)::bigint AS latency_us
 FROM llm.session_logs AS l
-CROSS JOIN rollup.state AS z
+-- One row, as the planner sees by LIMIT only: a table of one row never gets statistics, and would count as 900.
+CROSS JOIN (SELECT state.time_zone FROM rollup.state LIMIT 1) AS z
 INNER JOIN llm.sessions AS s ON l.session_id = s.session_id
 INNER JOIN llm.deployments AS e ON l.deployment_id = e.deployment_id
 LEFT JOIN llm.model_configs AS c ON l.config_id = c.config_id
@@ -105,9 +106,10 @@ SELECT
     s.project_id IS NOT NULL AS has_project,
     s.session_type,
     s.status,
-    coalesce(round(date_part('epoch', s.end_time - s.start_time) * 1e6)::bigint, 0) AS duration_us
+    coalesce(round(date_part('epoch', rollup.known_time(s.end_time) - s.start_time) * 1e6)::bigint, 0) AS duration_us
 FROM llm.sessions AS s
-CROSS JOIN rollup.state AS z
+-- One row, as the planner sees by LIMIT only: a table of one row never gets statistics, and would count as 900.
+CROSS JOIN (SELECT state.time_zone FROM rollup.state LIMIT 1) AS z
 LEFT JOIN rollup.department_spans AS h
     ON s.user_id = h.user_id AND h.since <= s.start_time AND h.until_time > s.start_time
 WHERE rollup.known_time(s.start_time) IS NOT NULL;

@@ -17,7 +17,8 @@ LANGUAGE sql
 STABLE
 -- Above READ COMMITTED a transaction may see a rollup.state that is out of date.
 RETURN CASE current_setting('transaction_isolation')
-    WHEN 'read committed' THEN (SELECT s.noted_before FROM rollup.state AS s)
+    WHEN 'read committed'
+        THEN coalesce((SELECT s.noted_before FROM rollup.state AS s), rollup.state_is_lost(NULL::timestamptz))
     ELSE 'infinity'
 END;
 COMMENT ON FUNCTION rollup.noted_before() IS 'The time before which this transaction has to note what it changes';
@@ -48,13 +49,14 @@ DECLARE
     sessions uuid [];
     quarters timestamptz [];
 BEGIN
-    -- The everyday case is to be cheap, so what rollup.noted_before() says is written out: calling it takes time.
+    -- The everyday case is to be cheap, so what rollup.noted_before() says is written out: calling it takes time. It is
+    -- called where rollup.state has no row, and raises.
     IF TG_OP = 'INSERT' THEN
         PERFORM 1
         FROM added AS a
-        CROSS JOIN rollup.state AS s
+        LEFT JOIN rollup.state AS s ON true
         WHERE a.request_time < CASE current_setting('transaction_isolation')
-            WHEN 'read committed' THEN s.noted_before ELSE 'infinity' END
+            WHEN 'read committed' THEN coalesce(s.noted_before, 'infinity') ELSE 'infinity' END
         LIMIT 1;
         IF NOT FOUND THEN
             RETURN NULL;

@@ -16,6 +16,47 @@ COMMENT ON FUNCTION rollup.day_start(timestamp, text) IS 'When a day begins in a
 REVOKE ALL ON FUNCTION rollup.day_start(timestamp, text) FROM public;
 GRANT EXECUTE ON FUNCTION rollup.day_start(timestamp, text) TO llm_analyst;
 
+CREATE OR REPLACE FUNCTION rollup.require_sums(of_entity text, border timestamptz)
+RETURNS void
+LANGUAGE plpgsql
+STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    missing text;
+BEGIN
+    IF border = '-infinity' THEN
+        -- Sums of months that were dropped have no border.
+        IF EXISTS (SELECT 1 FROM rollup.usage AS u WHERE u.month IS NOT NULL)
+            OR EXISTS (SELECT 1 FROM rollup.sessions AS s WHERE s.month IS NOT NULL) THEN
+            missing := 'rollup.state says that nothing is summed up, but there are sums';
+        END IF;
+    ELSIF EXISTS (SELECT 1 FROM rollup.notes) THEN
+        -- It may all have come late.
+        RETURN;
+    ELSIF of_entity = 'logs' AND EXISTS (
+        SELECT 1
+        FROM llm.session_logs AS l
+        WHERE l.request_time < border AND rollup.known_time(l.request_time) IS NOT NULL
+    ) OR of_entity = 'sessions' AND EXISTS (
+        SELECT 1
+        FROM llm.sessions AS s
+        WHERE s.end_time < border AND rollup.known_time(s.start_time) IS NOT NULL
+    ) THEN
+        missing := format('rollup.state says that %s are summed up until %s, but there are no sums', of_entity, border);
+    END IF;
+    IF missing IS NOT NULL THEN
+        RAISE EXCEPTION '%', missing
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'They were not restored together. SELECT ops.restart_rollups(); and CALL ops.refresh_rollups(); '
+                    'sum up all stored logs again.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION rollup.require_sums(text, timestamptz) IS 'Raises where rollup.state and the sums of an entity '
+    '(logs or sessions) cannot belong together, as after a restore of some tables only';
+REVOKE ALL ON FUNCTION rollup.require_sums(text, timestamptz) FROM public;
+
 CREATE OR REPLACE FUNCTION rollup.noted_days(of_entity text)
 RETURNS TABLE (day date, from_time timestamptz, until_time timestamptz)
 LANGUAGE plpgsql
@@ -26,9 +67,28 @@ SET jit = off
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
+DECLARE
+    border timestamptz;
+    first_sum date;
+    is_noted boolean;
 BEGIN
     -- Every report asks, and hardly ever is there anything.
-    IF NOT EXISTS (SELECT 1 FROM rollup.notes) THEN
+    SELECT
+        s.closed_before,
+        CASE of_entity
+            WHEN 'logs' THEN (SELECT min(u.day) FROM rollup.usage AS u WHERE u.dimension = 'all')
+            ELSE (SELECT min(e.day) FROM rollup.sessions AS e)
+        END,
+        EXISTS (SELECT 1 FROM rollup.notes)
+    INTO border, first_sum, is_noted
+    FROM rollup.state AS s;
+    IF border IS NULL THEN
+        PERFORM rollup.state_is_lost(border);
+    END IF;
+    IF (border = '-infinity') = (first_sum IS NOT NULL) THEN
+        PERFORM rollup.require_sums(of_entity, border);
+    END IF;
+    IF NOT is_noted THEN
         RETURN;
     END IF;
     RETURN QUERY

@@ -22,10 +22,7 @@ BEGIN
     IF FOUND THEN
         RETURN true;
     END IF;
-    IF NOT EXISTS (SELECT 1 FROM rollup.state) THEN
-        RAISE EXCEPTION 'rollup.state has lost its row' USING ERRCODE = 'object_not_in_prerequisite_state';
-    END IF;
-    RETURN false;
+    RETURN coalesce((SELECT NOT s.only_row FROM rollup.state AS s), rollup.state_is_lost(false));
 END
 $$;
 COMMENT ON FUNCTION rollup.lock_state(boolean) IS 'One at a time: whoever writes rollups locks the row of rollup.state '

@@ -3,7 +3,7 @@ RETURNS text
 LANGUAGE sql
 STABLE
 SECURITY DEFINER
-RETURN (SELECT s.time_zone FROM rollup.state AS s);
+RETURN coalesce((SELECT s.time_zone FROM rollup.state AS s), rollup.state_is_lost(NULL::text));
 COMMENT ON FUNCTION reporting.time_zone() IS '보고 시간대: whose days and hours the reports count in, such as Asia/Seoul';
 REVOKE ALL ON FUNCTION reporting.time_zone() FROM public;
 GRANT EXECUTE ON FUNCTION reporting.time_zone() TO llm_analyst;

@@ -1,6 +1,6 @@
--- The sessions themselves, not reporting.requests, come first: a session without a request is a session too. Each looks
--- up its own logs, in its own month: asking for a day of sessions reads a day of logs. These, grouped by what they are
--- joined on, are left out where nothing of them is asked for.
+-- The sessions themselves, not reporting.requests, come first: a session without a request is a session too. Each
+-- looks up its own logs, in its own month: asking for a day of sessions reads a day of logs. Every join can be left
+-- out, as in reporting.requests.
 CREATE OR REPLACE VIEW reporting.session_summaries AS
 SELECT
     s.session_id,
@@ -19,7 +19,8 @@ SELECT
     p.project_name,
     s.start_time,
     s.end_time,
-    extract(EPOCH FROM s.end_time - s.start_time)::double precision AS duration_seconds,
+    extract(EPOCH FROM rollup.known_time(s.end_time) - rollup.known_time(s.start_time))::double precision
+        AS duration_seconds,
     coalesce(l.requests, 0) AS requests,
     coalesce(l.answered_requests, 0) AS answered_requests,
     coalesce(l.requests_without_tokens, 0) AS requests_without_tokens,
@@ -29,13 +30,19 @@ SELECT
     u.department_id AS current_department_id,
     cd.department_name AS current_department_name
 FROM llm.sessions AS s
-INNER JOIN llm.session_types AS st ON s.session_type = st.code
-INNER JOIN llm.session_statuses AS ss ON s.status = ss.code
-INNER JOIN llm.users AS u ON s.user_id = u.user_id
-INNER JOIN llm.departments AS cd ON u.department_id = cd.department_id
+LEFT JOIN llm.session_types AS st ON s.session_type = st.code
+LEFT JOIN llm.session_statuses AS ss ON s.status = ss.code
+LEFT JOIN llm.users AS u ON s.user_id = u.user_id
+LEFT JOIN llm.departments AS cd ON u.department_id = cd.department_id
 LEFT JOIN llm.projects AS p ON s.project_id = p.project_id
-LEFT JOIN rollup.department_spans AS h
-    ON s.user_id = h.user_id AND h.since <= s.start_time AND h.until_time > s.start_time
+LEFT JOIN LATERAL (
+    SELECT
+        ud.user_id,
+        (array_agg(ud.department_id ORDER BY ud.since DESC))[1] AS department_id
+    FROM llm.user_departments AS ud
+    WHERE ud.user_id = s.user_id AND ud.since <= s.start_time
+    GROUP BY ud.user_id
+) AS h ON s.user_id = h.user_id
 LEFT JOIN llm.departments AS d ON h.department_id = d.department_id
 LEFT JOIN LATERAL (
     SELECT
@@ -58,7 +65,7 @@ COMMENT ON COLUMN reporting.session_summaries.user_id IS '사용자 고유 식�
 COMMENT ON COLUMN reporting.session_summaries.department_id IS '부서 고유 식별자: the department the user worked for when the '
     'session began; NULL = not known';
 COMMENT ON COLUMN reporting.session_summaries.duration_seconds IS '세션 지속 시간: from start to end, in seconds; NULL = '
-    'still running';
+    'still running, or not known';
 COMMENT ON COLUMN reporting.session_summaries.requests IS '요청 수: requests of the session, answered or not; 0 when none';
 COMMENT ON COLUMN reporting.session_summaries.first_request_time IS '첫 요청 시간: time of the first request; NULL = none';
 COMMENT ON COLUMN reporting.session_summaries.last_request_time IS '마지막 요청 시간: time of the last request; NULL = none';

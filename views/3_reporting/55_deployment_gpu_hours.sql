@@ -27,8 +27,9 @@ FROM (
     WHERE r.dimension = 'deployment'
     GROUP BY r.day, r.key
 ) AS u
--- From midnight to midnight by the clock: 23 or 25 hours where it is changed.
-CROSS JOIN LATERAL (
+-- From midnight to midnight by the clock: 23 or 25 hours where it is changed. A LEFT JOIN, so that rollup.usage_rows,
+-- which raise where rollup.state has no row, are read first.
+LEFT JOIN LATERAL (
     SELECT
         greatest(
             extract(
@@ -37,7 +38,7 @@ CROSS JOIN LATERAL (
             ), 0
         )::double precision / 3600 AS hours
     FROM rollup.state AS s
-) AS h
+) AS h ON true
 LEFT JOIN llm.deployments AS e ON u.deployment_id = e.deployment_id
 LEFT JOIN llm.environments AS en ON e.environment = en.code
 LEFT JOIN llm.models AS m ON e.model_id = m.model_id;

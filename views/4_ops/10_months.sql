@@ -46,6 +46,19 @@ COMMENT ON FUNCTION ops.month_problem(date) IS 'What is wrong with the partition
     'NULL = nothing: both are attached, or there is none';
 REVOKE ALL ON FUNCTION ops.month_problem(date) FROM public;
 
+-- today is given, so that the function depends on nothing but its arguments.
+CREATE OR REPLACE FUNCTION llm.is_usual_month(month date, today date)
+RETURNS boolean
+LANGUAGE sql
+IMMUTABLE STRICT PARALLEL SAFE
+RETURN month >= date_trunc('month', today::timestamp) - interval '10 years'
+    AND month < date_trunc('month', today::timestamp) + interval '13 months';
+COMMENT ON FUNCTION llm.is_usual_month(date, date) IS 'Whether requests of a month can be meant: it lies no more than '
+    'ten years before the month of today, or one year after it. llm.create_months() and llm-db load make no others by '
+    'themselves';
+REVOKE ALL ON FUNCTION llm.is_usual_month(date, date) FROM public;
+GRANT EXECUTE ON FUNCTION llm.is_usual_month(date, date) TO public;
+
 CREATE OR REPLACE FUNCTION ops.month_exists(month date)
 RETURNS boolean
 LANGUAGE plpgsql

@@ -203,6 +203,14 @@ BEGIN
         RAISE EXCEPTION 'no months from % to %', first_month, last_month
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the first month before the last one.';
     END IF;
+    -- A slip of the pen in a year would make tables by the hundred.
+    SELECT u.m INTO month FROM unnest(ARRAY[first_month, last_month]) AS u (m)
+    WHERE NOT llm.is_usual_month(u.m, current_date);
+    IF FOUND THEN
+        RAISE EXCEPTION 'the month of % is more than ten years ago or more than one year ahead', month
+            USING ERRCODE = 'invalid_parameter_value',
+                HINT = 'If it is meant, SELECT llm.create_month(date) makes one such month.';
+    END IF;
     FOR month IN
         SELECT m::date
         FROM generate_series(date_trunc('month', first_month::timestamp), last_month::timestamp, '1 month') AS m
@@ -222,7 +230,8 @@ END
 $$;
 COMMENT ON PROCEDURE llm.create_months(date, date) IS 'Makes the partitions of every month from the first to the '
     'last; by default from this month to three months ahead. Run it daily: it does nothing where they are there '
-    'already. Where there is half a month it makes the others and ends with an error';
+    'already. Where there is half a month it makes the others and ends with an error. Months more than ten years ago '
+    'or more than one year ahead are refused';
 REVOKE ALL ON PROCEDURE llm.create_months(date, date) FROM public;
 
 CREATE OR REPLACE FUNCTION ops.months_in_default()

@@ -8,9 +8,10 @@ SELECT
     cardinality(e.days) AS noted_session_days,
     (SELECT count(*) FROM rollup.notes) AS notes,
     s.refreshed_at
-FROM rollup.state AS s
-CROSS JOIN rollup.noted('logs') AS l
-CROSS JOIN rollup.noted('sessions') AS e;
+FROM rollup.noted('logs') AS l
+CROSS JOIN rollup.noted('sessions') AS e
+-- They raise where there is no row, and are asked first.
+LEFT JOIN rollup.state AS s ON true;
 COMMENT ON VIEW ops.rollups IS '집계 상태: how far the rollups are and what the next CALL ops.refresh_rollups() has to do; '
     'one row';
 COMMENT ON COLUMN ops.rollups.time_zone IS '보고 시간대: whose days and hours the reports count in';

@@ -45,6 +45,18 @@ SELECT b.line, b.column_name, b.value, b.rule, r.raw
 FROM pg_temp.load_bad AS b
 INNER JOIN pg_temp.load_rows AS r ON b.line = r.line;
 
+-- What the ledger knows of this file: up to which line an earlier load has read it, and whether the rows that are
+-- new to it are other requests than the database's, however equal (--new).
+CREATE TEMPORARY TABLE load_known (load_id bigint, last_line bigint NOT NULL, others_are_new boolean NOT NULL);
+
+-- The month each row lies in, if no rule is broken so far: that of its session, which begins with it or before.
+CREATE TEMPORARY VIEW load_months AS
+SELECT
+    r.line, r.session_id, r.request_time,
+    date_trunc('month', coalesce(llm.uuidv7_time(r.session_id), r.request_time) AT TIME ZONE 'UTC')::date AS month
+FROM pg_temp.load_rows AS r
+WHERE NOT EXISTS (SELECT FROM pg_temp.load_bad AS b WHERE b.line = r.line);
+
 -- Each distinct key of the file with each id that it can stand for; and each key once, without a rule if that is one.
 CREATE TEMPORARY TABLE load_found (entity text, key text, columns text[], given text[], id bigint);
 CREATE TEMPORARY TABLE load_keys (entity text, key text, id bigint, column_name text, value text, rule text);

@@ -69,9 +69,10 @@ FROM (
     OFFSET 0
 ) AS k
 LEFT JOIN ( -- noqa: ST11
-    llm.users AS u CROSS JOIN LATERAL (VALUES ('@' || lower(u.user_email)), (u.user_id::text)) AS called (name)
+    llm.users AS u
+    CROSS JOIN LATERAL (VALUES ('@' || lower(u.user_email COLLATE "C")), (u.user_id::text)) AS called (name)
 )
-    ON called.name = coalesce('@' || lower(k.user_email), k.user_id::text)
+    ON called.name = coalesce('@' || lower(k.user_email COLLATE "C"), k.user_id::text)
     AND (k.user_id IS NULL OR u.user_id = k.user_id);
 
 INSERT INTO pg_temp.load_found (entity, key, columns, given, id)

@@ -33,9 +33,8 @@ CROSS JOIN LATERAL (
         r.version IS NOT NULL AND num_nonnulls(r.template_id, r.template_name) = 0,
         'template_name', '', 'missing value: version is given'
     ),
-    (NOT llm.is_uuidv7(r.session_id), 'session_id', r.session_id::text, 'sessions_session_id_is_uuidv7'),
     (
-        r.session_type IS NOT NULL AND NOT EXISTS (SELECT FROM llm.session_types AS t WHERE t.code = r.session_type),
+        NOT EXISTS (SELECT FROM llm.session_types AS t WHERE t.code = coalesce(r.session_type, 'production')),
         'session_type', r.session_type, 'sessions_session_type_fkey'
     )
 ) AS b (broken, column_name, value, rule)

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -10,35 +9,61 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from llm_db.backend import Conduct
 from llm_db.database import Connect
-from llm_db.errors import Exit, sql_problem
-from llm_db.load.file import LogFile, opened
-from llm_db.load.run import Load, Progress
+from llm_db.errors import Exit, Problem, printable, sql_problem
+from llm_db.load.file import LogFile, few, opened
+from llm_db.load.run import PRESENT, REJECTS, Load, Progress
 
 if TYPE_CHECKING:
     from llm_db.cli import Output
 
 RULES_SHOWN = 10
+DECIDE = "if these are other requests, the same command with --new loads them"
 
 
-def run(options: argparse.Namespace, connect: Connect, output: "Output") -> Exit:
+def run(options: argparse.Namespace, connect: Connect, output: "Output", conduct: Conduct) -> Exit:
     with opened(options.file, options.format, options.map, options.time_zone) as file, connect() as connection:
-        load = Load(connection, file, described(options, file), options.reject_duplicates, Progress(file.percent))
+        load = Load(
+            connection,
+            file,
+            described(options, file),
+            options.reject_duplicates,
+            options.new,
+            options.any_month,
+            conduct,
+            Progress(file.percent, output.warn),
+        )
         started = time.perf_counter()
         try:
             load.run()
         except psycopg.Error as error:
             raise sql_problem(error, file.path) from error
+        except OSError as error:
+            raise Problem(f"Cannot read {file.path}: {error.strerror}.", "nothing of it was loaded") from error
         finally:
-            output.document = {"file": str(file.path), "already_loaded": load.earlier is not None} | (
-                asdict(load.counts) if load.counts else {}
-            )
+            output.document = {"file": printable(str(file.path)), "already_loaded": load.earlier is not None}
+            if load.counts:
+                # Where the rows are that are not loaded.
+                lists = {
+                    f"{table}_file": printable(str(file.list_beside(table)))
+                    for table, lines in ((REJECTS, load.counts.rejected), (PRESENT, load.counts.listed))
+                    if lines
+                }
+                output.document |= asdict(load.counts) | lists
         for line in told(load, time.perf_counter() - started):
             output.say(line)
-        if load.counts and load.counts.rejected:
-            tell_rejects(load)
+        if load.earlier and load.earlier.listed:
+            output.warn(f"{load.earlier.listed:,} of these rows were taken for logs that were there; {DECIDE}")
             return Exit.SQL_FAILED
-        return Exit.DONE
+        if load.counts is None or not load.counts.rejected + load.counts.listed:
+            return Exit.DONE
+        if load.counts.rejected:
+            tell_lines(load, REJECTS, "rejected", output)
+        if load.counts.listed:
+            tell_lines(load, PRESENT, "not loaded", output)
+            output.warn(DECIDE)
+        return Exit.SQL_FAILED
 
 
 def described(options: argparse.Namespace, file: LogFile) -> str:
@@ -74,25 +99,20 @@ def told(load: Load, seconds: float) -> Iterator[str]:
     if counts.months:
         yield f"months made: {', '.join(counts.months)}"
     if file.ignored:
-        yield f"columns ignored: {', '.join(file.ignored)}"
+        yield f"columns ignored: {few(file.ignored)}"
     if file.notes.blank_lines:
         yield f"blank lines skipped: {file.notes.blank_lines:,}"
     if counts.identical:
         yield f"identical rows kept: {counts.identical:,} (--reject-duplicates rejects them)"
-    if not counts.rejected and file.rejects.exists():
-        yield f"note: {file.rejects} is of an earlier load"
+    for table, lines in ((REJECTS, counts.rejected), (PRESENT, counts.listed)):
+        if not lines and file.list_beside(table).exists():
+            yield f"note: {file.list_beside(table)} is of an earlier load"
 
 
-def tell_rejects(load: Load) -> None:
-    rules = load.broken_rules(RULES_SHOWN + 1)
+def tell_lines(load: Load, table: str, what: str, output: "Output") -> None:
+    rules = load.broken_rules(table, RULES_SHOWN + 1)
     for rule, rows, line in rules[:RULES_SHOWN]:
-        print(f"rejected {rows:,}: {rule} (first in line {line})", file=sys.stderr)
+        output.warn(f"{what} {rows:,}: {rule} (first in line {line})")
     if len(rules) > RULES_SHOWN:
-        print("and other rules", file=sys.stderr)
-    rejects = load.file.rejects
-    try:
-        load.write_rejects()
-    except OSError as error:
-        print(f"could not write {rejects} ({error.strerror}); see llm_db.load_rejects", file=sys.stderr)
-    else:
-        print(f"rejected rows: {rejects} and llm_db.load_rejects", file=sys.stderr)
+        output.warn("and other rules")
+    output.warn(f"{what} rows: {load.file.list_beside(table)} and llm_db.load_rejects")

@@ -1,18 +1,24 @@
 """A file of request logs, opened: what it is, what its columns are for us, and its records one after the other."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from llm_db.errors import Problem
+from llm_db.errors import Problem, printable
 from llm_db.load.mapping import Reader, Source, parse_mapping, refuse_incomplete
 from llm_db.load.records import Notes, Record, csv_records, ndjson_records, read_header
 
 FORMATS = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson"}
+STDIN = Path("-")
+CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -22,17 +28,33 @@ class LogFile:
     reader: Reader
     records: Iterator[Record]
     notes: Notes
-    # How much of it is read.
-    percent: Callable[[], int]
-
-    @cached_property
-    def sha256(self) -> str:
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+    file: BinaryIO
+    size: int
+    # Where what is told of its lines is written: beside it, or for a pipe in the current folder.
+    beside: Path
 
     @property
-    def rejects(self) -> Path:
-        return self.path.with_name(self.path.name + ".rejects.csv")
+    def name(self) -> str:
+        """As the database keeps it. A name need not be UTF-8."""
+        return printable(self.beside.name)
+
+    def percent(self) -> int:
+        return min(100 * self.file.tell() // self.size, 100)
+
+    def digests(self, sizes: Iterable[int]) -> dict[int, str]:
+        """SHA-256 of its first bytes, for each of these sizes that it has, and of all of them."""
+        found: dict[int, str] = {}
+        digest, at = hashlib.sha256(), 0
+        for size in sorted({*sizes, self.size}):
+            while at < size and (block := os.pread(self.file.fileno(), min(size - at, CHUNK), at)):
+                digest.update(block)
+                at += len(block)
+            if at == size:
+                found[size] = digest.hexdigest()
+        return found
+
+    def list_beside(self, what: str) -> Path:
+        return self.beside.with_name(f"{self.beside.name}.{what}.csv")
 
     @property
     def ignored(self) -> list[str]:
@@ -53,7 +75,7 @@ class LogFile:
             if missing and source.columns != (target,):
                 raise Problem(
                     f"No line of {self.path} has {missing[0]}, which --map {target} names.",
-                    f"there are: {', '.join(list(seen)[:30])}",
+                    f"there are: {few(list(seen))}",
                 )
         refuse_incomplete(
             {
@@ -64,19 +86,24 @@ class LogFile:
         )
 
 
+def few(names: Sequence[str], most: int = 10) -> str:
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 @contextmanager
 def opened(path: Path, given_format: str | None, pairs: Sequence[str], zone: str) -> Iterator[LogFile]:
     """Whatever can be said against it before a row is read is said here."""
-    kind = file_format(path, given_format)
     of_times = time_zone(zone)
-    try:
-        size = path.stat().st_size
-        file = path.open("rb")
-    except OSError as error:
-        raise Problem(f"Cannot read {path}: {error.strerror}.", "check the path and its permissions") from None
-    with file:
-        head = file.read(4)
+    with ExitStack() as closing:
+        try:
+            file, is_pipe = seekable(path, closing)
+            size = os.fstat(file.fileno()).st_size
+            head = file.read(4)
+        except OSError as error:
+            raise Problem(f"Cannot read {path}: {error.strerror}.", "check the path and its permissions") from None
         refuse_other_formats(path, head)
+        kind = file_format(path, given_format)
         file.seek(3 if head.startswith(b"\xef\xbb\xbf") else 0)
         notes = Notes()
         if kind == "csv":
@@ -85,9 +112,21 @@ def opened(path: Path, given_format: str | None, pairs: Sequence[str], zone: str
             refuse_incomplete(mapping)
         else:
             mapping, records = parse_mapping(pairs, None), ndjson_records(file, notes)
-        yield LogFile(
-            path, mapping, Reader(mapping, of_times), records, notes, percent=lambda: 100 * file.tell() // size
-        )
+        beside = Path("pipe") if is_pipe else path
+        yield LogFile(path, mapping, Reader(mapping, of_times), records, notes, file, size, beside)
+
+
+def seekable(path: Path, closing: ExitStack) -> tuple[BinaryIO, bool]:
+    """The file, and whether it was a pipe: one is written to a temporary file first, since it is read twice."""
+    stream = open(0, "rb", closefd=False) if path == STDIN else path.open("rb")  # noqa: SIM115
+    closing.push(stream)
+    if path != STDIN and stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        return stream, False
+    spool = tempfile.TemporaryFile()  # noqa: SIM115
+    closing.push(spool)
+    shutil.copyfileobj(stream, spool, CHUNK)
+    spool.seek(0)
+    return spool, True
 
 
 def file_format(path: Path, given: str | None) -> str:
@@ -108,7 +147,7 @@ def time_zone(name: str) -> ZoneInfo:
 def refuse_other_formats(path: Path, head: bytes) -> None:
     if not head:
         raise Problem(f"{path} is empty.", "there is nothing to load; was it written to the end?")
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise Problem(f"{path} is UTF-16.", "save it as UTF-8")
     if head.startswith((b"\x1f\x8b", b"PK\x03\x04")):
         raise Problem(f"{path} is compressed, or a spreadsheet.", "unpack it, or save it as CSV in UTF-8")
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head:
+        raise Problem(f"{path} is UTF-16, or no text.", "save it as UTF-8")

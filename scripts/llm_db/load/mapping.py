@@ -1,85 +1,28 @@
-"""From a record's values to our columns: what --map says, and how a value is read. Nothing here knows the database."""
+"""From a record's values to our columns: what --map says. Nothing here knows the database."""
 
 import difflib
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from functools import partial
-from uuid import UUID
 
 from llm_db.errors import Problem
 from llm_db.load.records import Record
+from llm_db.load.values import BIGINT, INTEGER, BadValue, escaped, integer, name, sequence, time, uuid
 
 SHOWN_OF_VALUE = 200
-INTEGER = re.compile(r"([+-]?[0-9]{1,19})(?:\.0+)?", re.ASCII)
-BIGINT = range(-(2**63), 2**63)
-# PostgreSQL's text has no NUL: it is shown as \x00.
-COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\\\x00"})
 COPY_NULL = "\\N"
 NOTHING_WRONG = "\t".join([COPY_NULL] * 3)
 
 
-class BadValue(Exception):
-    """A value breaks a rule; the message is the rule."""
-
-
 class BadCell(Exception):
-    """The same, of a known column."""
+    """A value of a known column breaks a rule; the message is the rule."""
 
     def __init__(self, column: str, value: object, rule: str) -> None:
         super().__init__(rule)
         self.column = column
         self.value = value
-
-
-def integer(text: str) -> int:
-    match = INTEGER.fullmatch(text)
-    if not match:
-        raise BadValue("not a whole number" if re.fullmatch(r"[+-]?[0-9]+\.[0-9]+", text) else "not a number")
-    if (number := int(match[1])) not in BIGINT:
-        raise BadValue("number out of range")
-    return number
-
-
-def sequence(text: str) -> int:
-    if (number := integer(text)) >= 2**31:
-        raise BadValue("number out of range")
-    return number
-
-
-def uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise BadValue("not a UUID") from None
-
-
-def escaped(text: str) -> str:
-    """For COPY's text format. Nearly every text passes as it is, and this is asked of every line."""
-    return text if text.isprintable() and "\\" not in text else text.translate(COPY_ESCAPES)
-
-
-def name(text: str) -> str:
-    if "\0" in text:
-        raise BadValue("has a NUL character")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise BadValue("has half a character (a lone surrogate)") from None
-    return escaped(text)
-
-
-def time(text: str, zone: tzinfo) -> str:
-    """Digits past the microsecond are cut off, so that no request moves into the next hour."""
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        raise BadValue("not a time") from None
-    if parsed.year < 1970:
-        raise BadValue("before 1970, which a session_id (UUIDv7) cannot carry")
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=zone)).isoformat()
 
 
 # What a file may give, and how a value of it is read.
@@ -129,6 +72,10 @@ def parse_mapping(pairs: list[str], columns: list[str] | None) -> dict[str, Sour
     """--map target=source. `columns` is the header, or None where the file has none (NDJSON)."""
     mapping: dict[str, Source] = {}
     for pair in pairs:
+        try:
+            pair.encode()
+        except UnicodeEncodeError:
+            raise Problem(f"--map {pair} is not UTF-8.", "type it on a terminal that uses UTF-8") from None
         target, equals, source = (part.strip() for part in pair.partition("="))
         if not equals or not source:
             raise Problem(f"--map {pair} is not target=source.", "for example --map request_time=TIMESTAMP")

@@ -13,6 +13,8 @@ from llm_db.errors import Problem
 
 LONGEST_LINE = 1024 * 1024
 SHOWN_OF_HUGE_LINE = 1000
+# What a field may be is what a line may be; csv's own limit is 128 KiB, also in columns that nobody asks for.
+csv.field_size_limit(LONGEST_LINE)
 
 
 @dataclass

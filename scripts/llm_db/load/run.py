@@ -1,31 +1,50 @@
 """One file on its way into the database. The SQL is in the files beside this one, numbered in the order they run."""
 
-import sys
+import errno
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from importlib.resources import files
+from itertools import count
+from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
-from llm_db.database import advisory_turn, scalar
-from llm_db.errors import Exit, Problem
+from llm_db.backend import Conduct
+from llm_db.database import scalar
+from llm_db.errors import LOCKED, Exit, Problem, one_line, sql_problem
 from llm_db.load.file import LogFile
+from llm_db.load.waiting import Waiting
 
-# "llm-load" in ASCII: loads take turns, or two of the same file would both find it new.
-LOCK = 0x6C6C6D2D6C6F6164
 CHUNK = 1 << 20
 PROGRESS_SECONDS = 2.0
 DROP_BAD = "DELETE FROM pg_temp.load_good AS g USING pg_temp.load_bad AS b WHERE b.line = g.line"
+# Others changed what the rows were checked against. It is no different the third time where the rule is one that load
+# does not know, such as a trigger of the user's own.
+CHANGED = (psycopg.errors.IntegrityError, psycopg.errors.NumericValueOutOfRange)
+CHECKS = 3
+# What others did at the same moment, and what will pass.
+PASSING = (
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+    *CHANGED,
+)
+# What people do not come back for within this time is not kept: raw lines hold whatever was in the file, prompts too.
+FORGET = "DELETE FROM llm_db.load_rejects WHERE loaded_at < pg_catalog.now() - interval '30 days'"
+# What is told of single lines, in a file beside the file that was loaded.
+REJECTS, PRESENT = "rejects", "present"
+TABLES = {REJECTS: "pg_temp.load_bad", PRESENT: "pg_temp.load_listed"}
 
 
 class Progress:
     """Says on stderr how far we are, once that takes longer than a glance."""
 
-    def __init__(self, percent: Callable[[], int]) -> None:
-        self.percent = percent
+    def __init__(self, percent: Callable[[], int], tell: Callable[[str], None]) -> None:
+        self.percent, self.note = percent, tell
         self.started = self.said = time.monotonic()
 
     def rows(self, count: int) -> None:
@@ -38,15 +57,14 @@ class Progress:
         if time.monotonic() - self.started >= PROGRESS_SECONDS:
             self.note(text)
 
-    def note(self, text: str) -> None:
-        print(text, file=sys.stderr)
-
 
 @dataclass(frozen=True)
 class Counts:
     read: int = 0
     loaded: int = 0
     present: int = 0
+    # Of these, how many no key and no earlier load of the file tells to be there.
+    listed: int = 0
     rejected: int = 0
     new_sessions: int = 0
     sessions: int = 0
@@ -61,6 +79,7 @@ class Earlier:
     load_id: int
     loaded_at: datetime
     rows: int
+    listed: int
 
 
 @dataclass
@@ -70,122 +89,170 @@ class Load:
     # What the result depends on besides the file, as JSON.
     options: str
     reject_duplicates: bool
+    others_are_new: bool
+    any_month: bool
+    conduct: Conduct
     progress: Progress
     # Known as far as the load has come; `loaded` and `rejected` when they are committed.
     counts: Counts | None = None
     earlier: Earlier | None = None
 
     def run(self) -> None:
-        for table in ("llm.session_logs", "llm_db.load_rejects"):
-            if scalar(self.connection, "SELECT pg_catalog.to_regclass(%s) IS NULL", [table]):
-                raise Problem(f"This database has no {table}.", "run `llm-db migrate` first")
-        if self.is_loaded():
+        for needed in ("class('llm_db.load_rejects')", "proc('llm.is_usual_month')"):
+            if scalar(self.connection, f"SELECT pg_catalog.to_reg{needed} IS NULL"):
+                raise Problem("This database does not have what this llm-db needs.", "run `llm-db migrate` first")
+        known, sha256 = self.known_part()
+        if self.is_loaded(sha256):
             return
-        read = self.stage()
+        read = self.stage(known)
         self.file.refuse_unseen(read)
         self.counts = Counts(read)
         if not read:
             return
-        with advisory_turn(self.connection, LOCK, self.tell_waiting):
-            # Another load of this file may have been at work until we got the turn.
-            if self.is_loaded():
-                return
-            self.progress.step("checking the rows")
-            identical = self.check()
-            self.progress.step("comparing with what the database has")
-            self.execute("50_present", "51_group")
-            months = self.make_months()
-            self.progress.step("writing")
-            with self.connection.transaction():
-                counts = self.write(Counts(read, identical=identical, months=months))
-        self.counts = counts
+        waiting = Waiting(self.connection, self.progress.note)
+        give_up_at = time.monotonic() + self.conduct.wait
+        lists = {self.file.list_beside(table) for table in TABLES}
+        try:
+            for turn in count(1):
+                try:
+                    self.check()
+                    months = self.make_months(waiting)
+                    with self.connection.transaction():
+                        self.counts = self.write(Counts(read, months=months), sha256, waiting)
+                    break
+                except PASSING as error:
+                    self.pause(error, turn, give_up_at, waiting)
+            for path in lists:
+                if partly(path).is_file():
+                    partly(path).replace(path)
+        finally:
+            for path in lists:
+                if partly(path).is_file():
+                    partly(path).unlink()
 
-    def tell_waiting(self, seconds: float) -> None:
-        if not seconds:
-            self.progress.note("Another load is at work on this database; waiting for it ...")
+    def pause(self, error: psycopg.Error, turn: int, give_up_at: float, waiting: Waiting) -> None:
+        """Everything is undone, and the next load may have its turn; then all again."""
+        problem = sql_problem(error, self.file.path)
+        if isinstance(error, CHANGED) and turn > CHECKS:
+            raise problem from error
+        if time.monotonic() > give_up_at:
+            raise Problem(
+                f"{problem.message} ({turn} tries).",
+                f"nothing was loaded; run this again when {waiting.whom or 'the other session'} is done, or give it "
+                "longer with --wait",
+                LOCKED,
+            ) from error
+        time.sleep(random.uniform(0.05, 0.2))
 
     def execute(self, *names: str) -> psycopg.Cursor:
         for name in names:
             cursor = self.connection.execute(text(name))
         return cursor
 
-    def is_loaded(self) -> bool:
-        """Only a load without rejects settles it: what was missing for a rejected row may be there now."""
+    def known_part(self) -> tuple[tuple[int | None, int], str]:
+        """Of earlier loads with the same options the one that has read most of this file, or all: it, and how many rows
+        it has read. A file that has grown since begins with what the load read. And the whole file's sum."""
+        earlier = self.connection.execute(
+            "SELECT load_id, coalesce(bytes, %(size)s) AS size, sha256, rows_read FROM llm_db.loads "
+            "WHERE mapping = %(mapping)s AND coalesce(bytes, %(size)s) <= %(size)s ORDER BY size DESC, load_id DESC",
+            {"size": self.file.size, "mapping": self.options},
+        ).fetchall()
+        sums = self.file.digests(size for _, size, _, _ in earlier)
+        found = ((load_id, rows) for load_id, size, sha256, rows in earlier if sums.get(size) == sha256)
+        return next(found, (None, 0)), sums[self.file.size]
+
+    def is_loaded(self, sha256: str) -> bool:
+        """Only a load without rejects settles it: what was missing for a rejected row may be there now. Of listed rows
+        there is nothing to find out, but --new decides."""
         found = self.connection.execute(
-            "SELECT load_id, loaded_at, rows_read FROM llm_db.loads "
-            "WHERE sha256 = %s AND mapping = %s AND rows_rejected = 0 ORDER BY load_id DESC LIMIT 1",
-            [self.file.sha256, self.options],
+            "SELECT load_id, loaded_at, rows_read, rows_listed FROM llm_db.loads WHERE sha256 = %s AND mapping = %s "
+            "AND rows_rejected = 0 AND (rows_listed = 0 OR NOT %s) ORDER BY load_id DESC LIMIT 1",
+            [sha256, self.options, self.others_are_new],
         ).fetchone()
         self.earlier = Earlier(*found) if found else None
         return found is not None
 
-    def stage(self) -> int:
+    def stage(self, known: tuple[int | None, int]) -> int:
         """Every record of the file, good or bad, by COPY. No more than a chunk of rows is in memory."""
-        try:
-            self.execute("10_staging")
-        except psycopg.errors.InsufficientPrivilege as error:
-            info = self.connection.info
-            raise Problem(
-                f"The role {info.user} may not make temporary tables, in which a file is checked before it is loaded.",
-                f'GRANT TEMPORARY ON DATABASE "{info.dbname}" TO "{info.user}"',
-            ) from error
+        self.execute("10_staging")
         columns = sql.SQL(", ").join(map(sql.Identifier, self.file.reader.columns))
         statement = sql.SQL("COPY pg_temp.load_rows ({}) FROM STDIN").format(columns)
-        count = size = 0
+        load_id, known_rows = known
+        number = size = last_known = 0
         rows: list[str] = []
         with self.connection.cursor() as cursor, cursor.copy(statement) as copy:
-            for count, record in enumerate(self.file.records, start=1):
+            for number, record in enumerate(self.file.records, start=1):
                 rows.append(self.file.reader.row(record))
                 size += len(rows[-1])
+                if number == known_rows:
+                    last_known = record.line
                 if size > CHUNK:
                     copy.write("".join(rows).encode())
                     rows, size = [], 0
-                    self.progress.rows(count)
+                    self.progress.rows(number)
             copy.write("".join(rows).encode())
         self.connection.execute("ANALYZE pg_temp.load_rows")
-        return count
+        self.connection.execute(
+            "INSERT INTO pg_temp.load_known (load_id, last_line, others_are_new) VALUES (%s, %s, %s)",
+            [load_id, last_known, self.others_are_new],
+        )
+        return number
 
-    def check(self) -> int:
-        """Leaves the good rows in load_good and the others, each with the first rule it broke, in load_bad. How many of
-        the good ones are identical to one before them."""
+    def check(self) -> None:
+        """Leaves each row that breaks a rule, with the first one it broke, in load_bad."""
+        self.progress.step("checking the rows")
+        self.connection.execute("TRUNCATE pg_temp.load_bad, pg_temp.load_found, pg_temp.load_keys")
         self.execute("20_resolve", "30_reject")
-        if tried := scalar(self.connection, text("31_checks")):
+        self.try_checks("load_rows")
+        if not self.any_month:
+            self.execute("32_unusual_months")
+
+    def try_checks(self, source: str) -> None:
+        if tried := dict(self.execute("31_checks").fetchall()).get(source):
             self.connection.execute(tried)
-        self.execute("40_good", "41_reject_given")
-        self.connection.execute(DROP_BAD)
-        if self.reject_duplicates:
-            self.connection.execute(
-                "INSERT INTO pg_temp.load_bad (line, rule) "
-                "SELECT line, 'duplicate of line ' || first_line FROM pg_temp.load_identical"
-            )
-            self.connection.execute(DROP_BAD)
-        self.connection.execute("ANALYZE pg_temp.load_good")
-        return scalar(self.connection, "SELECT count(*) FROM pg_temp.load_identical")
 
-    def make_months(self) -> tuple[str, ...]:
-        months = [month for (month,) in self.execute("52_missing_months")]
-        made: list[str] = []
+    def make_months(self, waiting: Waiting) -> tuple[str, ...]:
+        made: list[date] = []
+        months = [month for (month,) in self.execute("33_missing_months")]
+        patience = f"SET statement_timeout = {round(self.conduct.lock_timeout * 1000)}"
+        before = scalar(self.connection, "SELECT pg_catalog.current_setting('statement_timeout')")
         try:
+            self.connection.execute(patience)
             for month in months:
-                self.connection.execute("CALL llm.create_months(%s, %s)", [month, month])
-                made.append(f"{month:%Y-%m}")
-        except psycopg.errors.InsufficientPrivilege:
-            # Who may write logs need not own the tables; DEFAULT takes the rows of any month.
+                with waiting.told():
+                    self.connection.execute("SELECT llm.create_month(%s)", [month])
+                made.append(month)
+        except psycopg.Error as error:
+            # Not the owner's role, a lock, half a month, rows of before that break a rule: DEFAULT takes any row.
+            if self.connection.closed:
+                raise
+            reason = one_line(error.diag.message_primary or "")
             self.progress.note(
-                f"note: this role may not make months ({months[0]:%Y-%m} to {months[-1]:%Y-%m}); their rows go to "
-                "DEFAULT\nhint: ask the DBA to run CALL llm.move_default_rows()"
+                f"note: months are not made ({months[len(made)]:%Y-%m} to {months[-1]:%Y-%m}); their rows go to "
+                f"DEFAULT: {reason}\nhint: ask the DBA to run CALL llm.move_default_rows()"
             )
-        return tuple(made)
+        self.connection.execute("SELECT pg_catalog.set_config('statement_timeout', %s, false)", [before])
+        return tuple(f"{month:%Y-%m}" for month in made)
 
-    def write(self, counts: Counts) -> Counts:
+    def write(self, counts: Counts, sha256: str, waiting: Waiting) -> Counts | None:
+        """In one transaction, and in the loaders' turn: two loads of a file would both find it new. None where another
+        load of it was at work until we got the turn."""
         # Each statement has to see what the sessions' earlier writers committed, whatever the database's default is.
         self.connection.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        self.execute("60_sessions")
+        self.take_turn(waiting)
+        if self.is_loaded(sha256):
+            return None
+        self.progress.step("comparing with what the database has")
+        identical = self.compare()
+        self.progress.step("writing")
+        with waiting.told():
+            self.execute("60_sessions")
         made, loaded = self.execute("61_new_sessions").rowcount, self.execute("62_logs").rowcount
         [(present, sessions)] = self.connection.execute(
-            "SELECT count(*) FILTER (WHERE is_present), count(DISTINCT session_id) FROM pg_temp.load_good"
+            "SELECT count(*) FILTER (WHERE is_present), count(DISTINCT session_id) FILTER (WHERE NOT is_present) "
+            "FROM pg_temp.load_good"
         )
-        rejected = scalar(self.connection, "SELECT count(*) FROM pg_temp.load_bad")
+        rejected, listed = (scalar(self.connection, f"SELECT count(*) FROM {table}") for table in TABLES.values())
         path = self.file.path
         if counts.read != loaded + present + rejected:
             raise Problem(
@@ -196,31 +263,91 @@ class Load:
             )
         load_id = scalar(
             self.connection,
-            "INSERT INTO llm_db.loads (file, sha256, mapping, rows_read, rows_loaded, rows_present, rows_rejected) "
-            "VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING load_id",
-            [path.name, self.file.sha256, self.options, counts.read, loaded, present, rejected],
+            "INSERT INTO llm_db.loads (file, sha256, bytes, mapping, "
+            "rows_read, rows_loaded, rows_present, rows_listed, rows_rejected) "
+            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING load_id",
+            [self.file.name, sha256, self.file.size, self.options, counts.read, loaded, present, listed, rejected],
         )
-        self.connection.execute(
-            "INSERT INTO llm_db.load_rejects (load_id, line, file, column_name, value, rule, raw) "
-            "SELECT %s, line, %s, column_name, value, rule, raw FROM pg_temp.load_rejects",
-            [load_id, path.name],
-        )
-        return replace(counts, loaded=loaded, present=present, rejected=rejected, new_sessions=made, sessions=sessions)
+        self.connection.execute(FORGET)
+        for table, lines in ((REJECTS, rejected), (PRESENT, listed)):
+            if lines:
+                self.connection.execute(
+                    "INSERT INTO llm_db.load_rejects (load_id, line, file, column_name, value, rule, raw) "
+                    f"SELECT %s, b.line, %s, b.column_name, b.value, b.rule, r.raw FROM {TABLES[table]} AS b "
+                    "INNER JOIN pg_temp.load_rows AS r ON b.line = r.line",
+                    [load_id, self.file.name],
+                )
+                self.write_list(table)
+        return replace(
+            counts, loaded=loaded, present=present, listed=listed, rejected=rejected, new_sessions=made,
+            sessions=sessions, identical=identical,
+        )  # fmt: skip
 
-    def broken_rules(self, limit: int) -> list[tuple[str, int, int]]:
+    def take_turn(self, waiting: Waiting) -> None:
+        """The lock of a table that only who loads may write to; no other login can take it, and keep it."""
+        try:
+            self.lock_timeout(max(self.conduct.wait, 0.001))
+            with waiting.told():
+                self.connection.execute("LOCK TABLE llm_db.load_rejects IN SHARE ROW EXCLUSIVE MODE")
+        except psycopg.errors.LockNotAvailable as error:
+            raise Problem(
+                f"Another load is still at work on this database after {self.conduct.wait:g} s"
+                f"{f': {waiting.whom}' if waiting.whom else ''}.",
+                "run this again when it is done, or give it longer with --wait",
+                LOCKED,
+            ) from error
+        self.lock_timeout(self.conduct.lock_timeout)
+
+    def lock_timeout(self, seconds: float) -> None:
+        self.connection.execute(f"SET LOCAL lock_timeout = {round(seconds * 1000)}")
+
+    def compare(self) -> int:
+        """Leaves the good rows in load_good, and of these what is taken for another log or row in load_listed. How many
+        of them are identical to one before them."""
+        self.execute("40_good", "41_reject_given")
+        self.connection.execute(DROP_BAD)
+        if self.reject_duplicates:
+            self.connection.execute(
+                "INSERT INTO pg_temp.load_bad (line, rule) "
+                "SELECT line, 'duplicate of line ' || first_line FROM pg_temp.load_identical"
+            )
+            self.connection.execute(DROP_BAD)
+        self.connection.execute("ANALYZE pg_temp.load_good")
+        self.execute("50_present", "51_group", "52_states", "53_numbers")
+        self.try_checks("load_session_rows")
+        self.connection.execute(DROP_BAD)
+        return scalar(self.connection, "SELECT count(*) FROM pg_temp.load_identical")
+
+    def broken_rules(self, table: str, limit: int) -> list[tuple[str, int, int]]:
         """Each with how many rows broke it and in which line the first is, the most broken first."""
         return self.connection.execute(
-            "SELECT rule, count(*), min(line) FROM pg_temp.load_bad GROUP BY rule ORDER BY count(*) DESC, min(line)"
+            f"SELECT rule, count(*), min(line) FROM {TABLES[table]} GROUP BY rule ORDER BY count(*) DESC, min(line)"
         ).fetchmany(limit)
 
-    def write_rejects(self) -> None:
+    def write_list(self, table: str) -> None:
+        """Before anything is committed, so that no row is loaded or left out without being told."""
+        path = self.file.list_beside(table)
         query = (
-            'COPY (SELECT line, column_name AS "column", value, rule, raw FROM pg_temp.load_rejects ORDER BY line) '
+            'COPY (SELECT b.line, b.column_name AS "column", b.value, b.rule, r.raw '
+            f"FROM {TABLES[table]} AS b INNER JOIN pg_temp.load_rows AS r ON b.line = r.line ORDER BY b.line) "
             "TO STDOUT (FORMAT csv, HEADER)"
         )
-        with self.file.rejects.open("wb") as file, self.connection.cursor().copy(query) as copy:
-            for block in copy:
-                file.write(block)
+        try:
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "a folder has this name")
+            with partly(path).open("wb") as file, self.connection.cursor().copy(query) as copy:
+                for block in copy:
+                    file.write(block)
+        except OSError as error:
+            raise Problem(
+                f"Cannot write {path}: {error.strerror}. Nothing was loaded.",
+                "rows that are not loaded are listed there; make the folder writable, or run "
+                "`llm-db load - --format ...` with the file as its input in another folder",
+            ) from error
+
+
+def partly(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
 
 
 def text(name: str) -> str:

@@ -4,7 +4,7 @@ WITH schemas AS (
 ), relations AS (
     SELECT
         c.oid, c.relkind, c.relpersistence, c.reloptions, c.relrowsecurity, c.relforcerowsecurity, c.relowner, c.relacl,
-        c.relpartbound, s.nspname,
+        c.relpartbound, s.nspname, s.nspowner,
         s.nspname || '.' || c.relname AS name,
         CASE c.relkind
             WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence'
@@ -21,7 +21,8 @@ WITH schemas AS (
         )
 ), functions AS (
     SELECT p.*, p.oid::regprocedure::text AS name,
-        CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END AS kind, s.nspname
+        CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END AS kind, s.nspname,
+        s.nspowner
     FROM pg_proc AS p
     INNER JOIN schemas AS s ON s.oid = p.pronamespace
 ), columns AS (
@@ -76,6 +77,7 @@ CROSS JOIN LATERAL (VALUES
         WHEN r.kind = 'view' THEN (SELECT string_agg(o, ', ' ORDER BY o) FROM unnest(r.reloptions) AS o)
     END),
     ('definition', CASE WHEN r.relkind IN ('v', 'm') THEN pg_get_viewdef(r.oid) END),
+    ('owner', CASE WHEN r.relowner = r.nspowner THEN 'that of its schema' ELSE 'another role' END),
     ('comment', obj_description(r.oid, 'pg_class'))
 ) AS v (property, value)
 
@@ -133,6 +135,7 @@ CROSS JOIN LATERAL (VALUES
     ('on NULL input', CASE WHEN f.proisstrict THEN 'strict' ELSE 'called' END),
     ('parallel', CASE f.proparallel WHEN 's' THEN 'safe' WHEN 'r' THEN 'restricted' ELSE 'unsafe' END),
     ('leakproof', f.proleakproof::text),
+    ('owner', CASE WHEN f.proowner = f.nspowner THEN 'that of its schema' ELSE 'another role' END),
     ('comment', obj_description(f.oid, 'pg_proc'))
 ) AS v (property, value)
 

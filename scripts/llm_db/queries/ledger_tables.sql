@@ -94,20 +94,28 @@ CREATE TABLE IF NOT EXISTS llm_db.loads (
     rows_loaded   bigint      NOT NULL,
     rows_present  bigint      NOT NULL,
     rows_rejected bigint      NOT NULL,
+    bytes         bigint      NULL,
+    rows_listed   bigint      NOT NULL DEFAULT 0,
 
     CONSTRAINT loads_pkey PRIMARY KEY (load_id),
     CONSTRAINT loads_every_row_is_accounted_for CHECK (rows_read = rows_loaded + rows_present + rows_rejected)
 );
+ALTER TABLE llm_db.loads
+    ADD COLUMN IF NOT EXISTS bytes bigint NULL,
+    ADD COLUMN IF NOT EXISTS rows_listed bigint NOT NULL DEFAULT 0;
 CREATE INDEX IF NOT EXISTS loads_sha256_idx ON llm_db.loads (sha256);
 COMMENT ON TABLE llm_db.loads IS 'The files that llm-db load has loaded';
 COMMENT ON COLUMN llm_db.loads.load_id IS 'Key';
 COMMENT ON COLUMN llm_db.loads.file IS 'Name of the file';
 COMMENT ON COLUMN llm_db.loads.sha256 IS 'SHA-256 of its bytes';
+COMMENT ON COLUMN llm_db.loads.bytes IS 'Its size; NULL = loaded before this column was';
 COMMENT ON COLUMN llm_db.loads.mapping IS 'The options it was read with';
 COMMENT ON COLUMN llm_db.loads.loaded_at IS 'When it was loaded';
 COMMENT ON COLUMN llm_db.loads.rows_read IS 'Rows in the file';
 COMMENT ON COLUMN llm_db.loads.rows_loaded IS 'Rows that became logs';
 COMMENT ON COLUMN llm_db.loads.rows_present IS 'Rows whose logs were there already';
+COMMENT ON COLUMN llm_db.loads.rows_listed IS 'Of these, rows that were taken for a log though neither a key nor an '
+    'earlier load of the file says so; they are in llm_db.load_rejects';
 COMMENT ON COLUMN llm_db.loads.rows_rejected IS 'Rows that broke a rule; they are in llm_db.load_rejects';
 
 CREATE TABLE IF NOT EXISTS llm_db.load_rejects (
@@ -123,14 +131,16 @@ CREATE TABLE IF NOT EXISTS llm_db.load_rejects (
     CONSTRAINT load_rejects_pkey PRIMARY KEY (load_id, line),
     CONSTRAINT load_rejects_load_id_fkey FOREIGN KEY (load_id) REFERENCES llm_db.loads (load_id) ON DELETE CASCADE
 );
-COMMENT ON TABLE llm_db.load_rejects IS 'The rows that llm-db load refused';
-COMMENT ON COLUMN llm_db.load_rejects.load_id IS 'The load that refused it';
+COMMENT ON TABLE llm_db.load_rejects IS 'The rows that llm-db load refused, or took for logs that were there already; '
+    'kept for 30 days';
+COMMENT ON COLUMN llm_db.load_rejects.load_id IS 'The load that did so';
 COMMENT ON COLUMN llm_db.load_rejects.line IS 'Line in the file; the first line is 1';
 COMMENT ON COLUMN llm_db.load_rejects.file IS 'Name of the file';
-COMMENT ON COLUMN llm_db.load_rejects.loaded_at IS 'When it was refused';
+COMMENT ON COLUMN llm_db.load_rejects.loaded_at IS 'When it did so';
 COMMENT ON COLUMN llm_db.load_rejects.column_name IS 'The column at fault; NULL = the line as a whole';
 COMMENT ON COLUMN llm_db.load_rejects.value IS 'Its value, as in the file';
-COMMENT ON COLUMN llm_db.load_rejects.rule IS 'The rule it broke: a constraint''s name, or words';
+COMMENT ON COLUMN llm_db.load_rejects.rule IS 'The rule it broke: a constraint''s name, or words; "there already: ..." '
+    '= it was not refused';
 COMMENT ON COLUMN llm_db.load_rejects.raw IS 'The line; the beginning of it where it is longer than 1 MB';
 
 COMMENT ON TABLE llm_db._yoyo_migration IS 'yoyo: the applied migrations';

@@ -56,6 +56,9 @@ class Chart:
 
 
 def draw(view: View, rows: list[Row]) -> list[Chart]:
+    if view.time:
+        # A time that Python does not know is a text: it is in the table, and on no axis.
+        rows = [row for row, time in zip(rows, values(view, rows, view.time), strict=True) if not isinstance(time, str)]
     if not rows:
         return []
     if view.time and view.time.name.endswith("_time"):

@@ -12,21 +12,21 @@ from psycopg.rows import dict_row
 from llm_db.database import scalar
 from llm_db.errors import Exit, Problem
 from llm_db.report import query, text
-from llm_db.report.values import JSON
+from llm_db.report.values import JSON, keep_every_time
 
 DEMO_REPORTS = ("department_overview", "template_usage", "daily_latency_by_deployment")
 
 
 def run(options: argparse.Namespace, connection: psycopg.Connection) -> Exit:
-    connection.read_only = True
-    with connection.transaction():
-        # Where nothing is migrated yet, there is no report either, and that is said below.
-        if scalar(connection, "SELECT to_regproc('reporting.time_zone') IS NOT NULL"):
-            connection.execute("SELECT set_config('TimeZone', reporting.time_zone(), true)")
-        if options.name:
-            one(options, connection)
-        else:
-            catalogue(options, connection)
+    """Within a transaction of the caller's."""
+    keep_every_time(connection)
+    # Where nothing is migrated yet, there is no report either, and that is said below.
+    if scalar(connection, "SELECT to_regproc('reporting.time_zone') IS NOT NULL"):
+        connection.execute("SELECT set_config('TimeZone', reporting.time_zone(), true)")
+    if options.name:
+        one(options, connection)
+    else:
+        catalogue(options, connection)
     return Exit.DONE
 
 

@@ -12,6 +12,7 @@ from psycopg import sql
 
 from llm_db.database import scalar
 from llm_db.errors import Problem, one_line
+from llm_db.queries import query
 
 # Numbers that say what a row is about, or where it stands; every other number is a measure.
 NOT_MEASURED = re.compile(
@@ -19,22 +20,6 @@ NOT_MEASURED = re.compile(
 )
 TIME_NAME = re.compile(r"(?!first_|last_)(.*_)?(day|week|month|hour|time)")
 NULL = "NULL"
-
-VIEWS = """
-SELECT view.relname, coalesce(pg_catalog.obj_description(view.oid, 'pg_class'), '')
-FROM pg_catalog.pg_class AS view
-WHERE view.relnamespace = pg_catalog.to_regnamespace('reporting') AND view.relkind IN ('v', 'm')
-ORDER BY view.relname
-"""
-COLUMNS = """
-SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), t.typcategory = 'N',
-    coalesce(pg_catalog.col_description(a.attrelid, a.attnum), '')
-FROM pg_catalog.pg_attribute AS a
-INNER JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
-WHERE a.attrelid = pg_catalog.to_regclass(pg_catalog.format('reporting.%%I', %s::text))
-    AND a.attnum > 0 AND NOT a.attisdropped
-ORDER BY a.attnum
-"""
 
 
 @dataclass(frozen=True)
@@ -95,7 +80,7 @@ def korean_term(comment: str) -> str:
 
 
 def listing(connection: psycopg.Connection) -> dict[str, str]:
-    known = dict(connection.execute(VIEWS).fetchall())
+    known = dict(connection.execute(query("reports")).fetchall())
     if not known:
         raise Problem("This database has no reports yet.", "run `llm-db migrate` first")
     return known
@@ -106,7 +91,8 @@ def view(connection: psycopg.Connection, name: str) -> View:
     plain = name.removeprefix("reporting.")
     if plain not in known:
         raise Problem(f"There is no report {name}.", did_you_mean(plain, known) or "`llm-db report` lists them")
-    return View(plain, known[plain], [Column(*row) for row in connection.execute(COLUMNS, [plain])])
+    columns = connection.execute(query("report_columns"), {"view": plain})
+    return View(plain, known[plain], [Column(*row) for row in columns])
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -201,14 +187,14 @@ def refuse_misfit(connection: psycopg.Connection, column: Column, cast: sql.Comp
 
 def select(asked: Question, limit: int | None = None, ordered: bool = True) -> sql.Composed:
     """The newest rows first, and of one time the largest; with --top the largest first."""
-    query = sql.SQL("SELECT * FROM reporting.{}").format(sql.Identifier(asked.view.name))
+    selected = sql.SQL("SELECT * FROM reporting.{}").format(sql.Identifier(asked.view.name))
     if asked.clauses:
-        query += sql.SQL(" WHERE ") + sql.SQL(" AND ").join(asked.clauses)
+        selected += sql.SQL(" WHERE ") + sql.SQL(" AND ").join(asked.clauses)
     keys = [key.name for key in (asked.view.time, asked.view.main) if key]
     if asked.top:
         keys.reverse()
     if keys and (ordered or asked.top):
         order = (sql.SQL("{} DESC NULLS LAST").format(sql.Identifier(key)) for key in keys)
-        query += sql.SQL(" ORDER BY ") + sql.SQL(", ").join(order)
+        selected += sql.SQL(" ORDER BY ") + sql.SQL(", ").join(order)
     limits = [number for number in (limit, asked.top) if number]
-    return query + sql.SQL(" LIMIT {}").format(min(limits)) if limits else query
+    return selected + sql.SQL(" LIMIT {}").format(min(limits)) if limits else selected

@@ -7,6 +7,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
+from llm_db.errors import printable
 from llm_db.report.query import Question, select
 from llm_db.report.values import as_text
 
@@ -19,7 +20,7 @@ DETAILS = ("answered_requests", "requests_without_tokens", "manager_email", "use
 def print_list(reports: dict[str, str]) -> None:
     table = Table("report", "what it tells", title="llm-db report NAME prints one of these", show_lines=False)
     for name, comment in reports.items():
-        table.add_row(name, comment)
+        table.add_row(printable(name), printable(comment))
     console().print(table)
 
 
@@ -33,11 +34,11 @@ def print_table(connection: psycopg.Connection, asked: Question, rows: int = SHO
 
     screen = console()
     kept = fitting(cells, bar, screen.width)
-    table = Table(title=asked.view.name, caption=asked.view.comment, caption_justify="left")
+    table = Table(title=printable(asked.view.name), caption=printable(asked.view.comment), caption_justify="left")
     shown: list[list[str]] = []
     for column in columns:
         if column.name in kept:
-            table.add_column(column.name, justify="right" if column.is_number else "left", overflow="fold")
+            table.add_column(printable(column.name), justify="right" if column.is_number else "left", overflow="fold")
             shown.append(cells[column.name])
             if column.name == bar:
                 table.add_column("", no_wrap=True)
@@ -48,7 +49,7 @@ def print_table(connection: psycopg.Connection, asked: Question, rows: int = SHO
     if len(found) > rows:
         print(f"The first {rows} rows; --csv gives all of them.")
     if left_out := [name for name in cells if name not in kept]:
-        print(f"Not shown: {', '.join(left_out)}; --csv gives every column.")
+        print(f"Not shown: {printable(', '.join(left_out))}; --csv gives every column.")
 
 
 def bars(values: list) -> list[str]:

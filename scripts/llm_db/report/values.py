@@ -3,6 +3,34 @@
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+import psycopg
+from psycopg.abc import Buffer
+from psycopg.types.datetime import DateLoader, IntervalLoader, TimestampLoader, TimestamptzLoader
+
+from llm_db.errors import printable
+
+LOADERS = {
+    "date": DateLoader,
+    "interval": IntervalLoader,
+    "timestamp": TimestampLoader,
+    "timestamptz": TimestamptzLoader,
+}
+
+
+def keep_every_time(connection: psycopg.Connection) -> None:
+    """What Python has no date or time for (infinity, years before 1 and after 9999) stays as PostgreSQL writes it: rows
+    of before the limits on times can hold such, and one of them must not stop a report."""
+    for name, known in LOADERS.items():
+
+        class OrText(known):
+            def load(self, data: Buffer) -> object:
+                try:
+                    return super().load(data)
+                except psycopg.DataError:
+                    return bytes(data).decode()
+
+        connection.adapters.register_loader(name, OrText)
+
 
 def as_text(value: object) -> str:
     match value:
@@ -19,8 +47,8 @@ def as_text(value: object) -> str:
         case datetime():
             return value.strftime("%Y-%m-%d %H:%M")
         case list():
-            return ", ".join(map(str, value))
-    return str(value)
+            return printable(", ".join(map(str, value)))
+    return printable(str(value))
 
 
 def as_number(value: Decimal) -> int | float:

@@ -1,0 +1,49 @@
+"""Whom a load waits for, told while it waits. A session that waits cannot ask, so another one does."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import psycopg
+
+from llm_db.alone import BLOCKERS
+from llm_db.database import scalar
+
+TELL_SECONDS = 1.0
+# Sessions are asked for a tenth of a second at a time, which has to be seen.
+POLL_SECONDS = 0.15
+
+
+class Waiting:
+    def __init__(self, connection: psycopg.Connection, tell: Callable[[str], None]) -> None:
+        self.whom = ""
+        self._waited = 0.0
+        self._info, self._tell = connection.info, tell
+        self._pid = scalar(connection, "SELECT pg_catalog.pg_backend_pid()")
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Within is what may have to wait, for a long time or again and again."""
+        ended, began = threading.Event(), time.monotonic()
+        threading.Thread(target=self._watch, args=[ended, max(TELL_SECONDS - self._waited, 0)], daemon=True).start()
+        try:
+            yield
+        finally:
+            ended.set()
+            self._waited += time.monotonic() - began
+
+    def _watch(self, ended: threading.Event, patience: float) -> None:
+        if ended.wait(patience):
+            return
+        # It only tells: where no more sessions are to be had, the load goes on without.
+        with (
+            suppress(psycopg.Error),
+            psycopg.connect(self._info.dsn, password=self._info.password, autocommit=True) as other,
+        ):
+            while not ended.is_set():
+                whom = scalar(other, BLOCKERS, [self._pid])
+                if whom and whom != self.whom:
+                    self.whom = whom
+                    self._tell(f"waiting for {whom} ...")
+                ended.wait(POLL_SECONDS)
