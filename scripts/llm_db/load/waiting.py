@@ -8,7 +8,8 @@ from contextlib import contextmanager, suppress
 import psycopg
 
 from llm_db.alone import BLOCKERS
-from llm_db.database import scalar
+from llm_db.database import PID, another, scalar
+from llm_db.errors import Problem
 
 TELL_SECONDS = 1.0
 # Sessions are asked for a tenth of a second at a time, which has to be seen.
@@ -19,8 +20,8 @@ class Waiting:
     def __init__(self, connection: psycopg.Connection, tell: Callable[[str], None]) -> None:
         self.whom = ""
         self._waited = 0.0
-        self._info, self._tell = connection.info, tell
-        self._pid = scalar(connection, "SELECT pg_catalog.pg_backend_pid()")
+        self._connection, self._tell = connection, tell
+        self._pid = scalar(connection, PID)
 
     @contextmanager
     def told(self) -> Iterator[None]:
@@ -37,10 +38,7 @@ class Waiting:
         if ended.wait(patience):
             return
         # It only tells: where no more sessions are to be had, the load goes on without.
-        with (
-            suppress(psycopg.Error),
-            psycopg.connect(self._info.dsn, password=self._info.password, autocommit=True) as other,
-        ):
+        with suppress(psycopg.Error, Problem), another(self._connection) as other:
             while not ended.is_set():
                 whom = scalar(other, BLOCKERS, [self._pid])
                 if whom and whom != self.whom:
