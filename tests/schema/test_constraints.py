@@ -192,11 +192,11 @@ REFUSED = [
     ("sessions_times_within_2000_to_2099", SESSION + "(%(user_id)s, 'test', now(), 'infinity', 'completed')"),
     ("sessions_times_within_2000_to_2099", SESSION + "(%(user_id)s, 'test', now(), '2100-01-01Z', 'completed')"),
     (
-        "session_logs_times_within_2000_to_2099",
+        "session_logs_request_time_within_2000_to_2099",
         "UPDATE llm.session_logs SET request_time = 'infinity', response_time = NULL",
     ),
     (
-        "session_logs_times_within_2000_to_2099",
+        "session_logs_request_time_within_2000_to_2099",
         "UPDATE llm.session_logs SET request_time = '1999-12-31 23:59:59Z', response_time = NULL",
     ),
     ("session_logs_response_within_a_week", "UPDATE llm.session_logs SET response_time = request_time + '168:00:01'"),
