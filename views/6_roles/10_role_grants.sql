@@ -47,7 +47,9 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
     ('llm_loader', 'EXECUTE', 'ROUTINE', ARRAY['llm.create_month(date)'], NULL),
 
     ('llm_operator', 'USAGE', 'SCHEMA', ARRAY['llm', 'ops'], NULL),
-    ('llm_operator', 'SELECT', 'TABLE', ARRAY['ops.health', 'ops.months', 'ops.role_grants', 'ops.rollups'], NULL),
+    ('llm_operator', 'SELECT', 'TABLE', ARRAY[
+        'llm.retention', 'ops.health', 'ops.months', 'ops.role_grants', 'ops.rollups'
+    ], NULL),
     ('llm_operator', 'EXECUTE', 'ROUTINE', ARRAY[
         'llm.create_month(date)',
         'llm.create_months(date, date)',
@@ -57,12 +59,22 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
         'llm.fold_template_uses()',
         'llm.maintain()',
         'llm.move_default_rows()',
+        'ops.begin_refresh(timestamp with time zone, interval, integer)',
+        'ops.change_time_zone(text)',
+        'ops.create_next_month(date[])',
         'ops.drop_month(date, boolean, timestamp with time zone)',
+        'ops.drop_next_month(integer, date)',
+        'ops.is_failure(text, text, text, text, text)',
+        'ops.maintain_step(text, jsonb)',
         'ops.month_problem(date)',
+        'ops.months_between(date, date)',
+        'ops.months_in_default()',
         'ops.months_to_drop(integer)',
+        'ops.refresh_step(jsonb)',
         'ops.refresh_rollups(timestamp with time zone, interval, integer)',
         'ops.repair_month(date)',
         'ops.restart_rollups()',
+        'ops.retention_border(integer)',
         'ops.set_reporting_time_zone(text)',
         'rollup.noted(text)',
         'rollup.noted_days(text)'
