@@ -80,7 +80,9 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
         'rollup.noted_days(text)'
     ], NULL),
 
-    ('llm_auditor', 'USAGE', 'SCHEMA', ARRAY['audit'], NULL)
+    ('llm_auditor', 'USAGE', 'SCHEMA', ARRAY['audit'], NULL),
+    ('llm_auditor', 'SELECT', 'TABLE', ARRAY['audit.changes', 'audit.months'], NULL),
+    ('llm_auditor', 'EXECUTE', 'ROUTINE', ARRAY['audit.changes_by_day(date)', 'audit.history(text, text[])'], NULL)
 ), there (kind, object, oid) AS (
     SELECT 'SCHEMA', n.nspname::text, n.oid
     FROM pg_catalog.pg_namespace AS n
