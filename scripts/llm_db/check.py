@@ -160,8 +160,8 @@ def role_grants(connection: psycopg.Connection, actual: catalog.Catalog) -> list
 
 
 def leave_out(found: catalog.Catalog, names: set[str], there: catalog.Catalog) -> None:
-    """Grants to these roles that are not there. Roles are a cluster's, and the scratch server may have others; nor has it
-    a ledger to give rights to. What a role lacks, lacking_of_roles() says."""
+    """Grants to these roles that are not there. Roles are a cluster's, and the scratch server may have others; nor has
+    it a ledger to give rights to. What a role lacks, lacking_of_roles() says."""
     for key in [key for key in found.keys() - there.keys() if key[0] == "grant" and grantee(key[1]) in names]:
         del found[key]
 
