@@ -240,7 +240,7 @@ NASTY = [
 def test_no_text_given_to_a_routine_is_run(db: psycopg.Connection, company: Company) -> None:
     """Each routine that takes a text, called by who may call it."""
     query = f"""
-        SELECT p.prokind = 'p', r.rolname, p.oid::regproc::text,
+        SELECT DISTINCT ON (p.oid) p.prokind = 'p', p.provariadic <> 0, r.rolname, p.oid::regproc::text,
             ARRAY(SELECT t::regtype::text FROM unnest(p.proargtypes) AS t)
         FROM pg_proc AS p
         CROSS JOIN pg_roles AS r
@@ -250,15 +250,17 @@ def test_no_text_given_to_a_routine_is_run(db: psycopg.Connection, company: Comp
             AND has_schema_privilege(r.oid, p.pronamespace, 'USAGE')
     """
     called = db.execute(query, [ROLES]).fetchall()
-    assert {name for _, _, name, _ in called} >= {"llm.is_name", "ops.set_reporting_time_zone"}
+    assert {name for _, _, _, name, _ in called} >= {"llm.is_name", "ops.set_reporting_time_zone"}
     before = everything(db)
-    for is_procedure, role, name, types in called:
+    for is_procedure, is_variadic, role, name, types in called:
         for text in NASTY:
             values = [[text] if kind == "text[]" else text if kind in ("text", "name") else None for kind in types]
-            arguments = ", ".join(f"%s::{kind}" for kind in types)
+            places = [f"%s::{kind}" for kind in types]
+            if is_variadic:
+                places[-1] = f"VARIADIC {places[-1]}"
             db.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
             try:
-                db.execute(f"{'CALL' if is_procedure else 'SELECT'} {name}({arguments})", values)
+                db.execute(f"{'CALL' if is_procedure else 'SELECT'} {name}({', '.join(places)})", values)
             except (errors.InvalidParameterValue, errors.InsufficientPrivilege):
                 pass
             finally:
