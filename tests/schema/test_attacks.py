@@ -83,8 +83,14 @@ def test_no_role_changes_replaces_or_adds_to_what_is_ours(db: psycopg.Connection
 
 def test_a_new_month_gives_nobody_anything(db: psycopg.Connection, company: Company) -> None:
     """In whatever way it is made."""
-    db.execute("SELECT llm.create_month('2024-01-01'); CALL llm.create_months(); CALL llm.move_default_rows()")
-    db.execute("DROP TABLE llm.session_logs_2024_01; SELECT ops.repair_month('2024-01-01')")
+    for statement in (
+        "SELECT llm.create_month('2024-01-01')",
+        "CALL llm.create_months()",
+        "CALL llm.move_default_rows()",
+        "DROP TABLE llm.session_logs_2024_01",
+        "SELECT ops.repair_month('2024-01-01')",
+    ):
+        db.execute(statement)
     given = db.execute("""
         SELECT c.relname, pg_get_userbyid(a.grantee)
         FROM pg_class AS c CROSS JOIN LATERAL aclexplode(c.relacl) AS a
@@ -261,8 +267,9 @@ def test_no_text_given_to_a_routine_is_run(db: psycopg.Connection, company: Comp
             db.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
             try:
                 db.execute(f"{'CALL' if is_procedure else 'SELECT'} {name}({', '.join(places)})", values)
-            except (errors.InvalidParameterValue, errors.InsufficientPrivilege):
-                pass
+            except psycopg.Error as error:
+                # It may be refused, but not read as SQL.
+                assert not isinstance(error, errors.SyntaxError), (name, text)
             finally:
                 db.execute("RESET ROLE")
     assert everything(db) == before
