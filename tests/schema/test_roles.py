@@ -166,7 +166,7 @@ def test_what_is_known_is_not_written_over(db: psycopg.Connection, company: Comp
     # Who may correct a row may correct this too.
     db.execute(sql.SQL("GRANT UPDATE ON llm.sessions, llm.session_logs TO {}").format(name))
     service.execute("RESET ROLE")
-    db.execute(sql.SQL("ALTER ROLE {} INHERIT; GRANT llm_app TO {}").format(name, name))
+    db.execute(sql.SQL("ALTER ROLE {0} INHERIT; REVOKE llm_app FROM {0}; GRANT llm_app TO {0}").format(name))
     for connection in (db, connect("chat_service")):
         for statement in (REWRITES[0], REWRITES[4], REWRITES[8]):
             connection.execute(statement)
