@@ -74,7 +74,11 @@ BEGIN
                 HINT = 'SELECT ops.restart_rollups(); and call again: all stored logs are summed up once more.';
     END IF;
     PERFORM rollup.require_triggers();
-    PERFORM rollup.lock_state(false);
+    IF NOT rollup.lock_state(false) THEN
+        RAISE EXCEPTION 'another transaction is at work on the rollups, so nothing was done'
+            USING ERRCODE = 'lock_not_available',
+                HINT = 'A refresh, or a month that is dropped. Call again when it has ended, see pg_stat_activity.';
+    END IF;
     -- Tell writers what is about to be closed. The next step waits for those who may not have heard of it.
     UPDATE rollup.state AS s
     SET noted_before = greatest(s.noted_before, close_before), announced_in = pg_current_xact_id(), awaited = NULL;

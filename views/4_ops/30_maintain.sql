@@ -84,27 +84,37 @@ COMMENT ON FUNCTION ops.maintain_step(text, jsonb) IS 'Does the next piece of a 
     'between two is the caller''s';
 REVOKE ALL ON FUNCTION ops.maintain_step(text, jsonb) FROM public;
 
-CREATE OR REPLACE FUNCTION ops.is_failure(job text, state text, message text, detail text, hint text)
+CREATE OR REPLACE FUNCTION ops.is_failure(job text, state text, message text, hint text)
 RETURNS boolean
 LANGUAGE plpgsql
-STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    others text;
 BEGIN
-    IF state = '55P03' AND detail LIKE 'At work: %' THEN
-        RAISE NOTICE '%: left to others. %', job, detail;
-        RETURN false;
+    IF state = '55P03' THEN
+        -- The locks by which upkeep takes turns: of months, and of rollups.
+        SELECT string_agg(DISTINCT coalesce('pid ' || k.pid, 'a prepared transaction'), ', ') INTO others
+        FROM pg_catalog.pg_locks AS k
+        WHERE k.granted AND k.pid IS DISTINCT FROM pg_backend_pid()
+            AND (
+                k.relation = 'llm.sessions_default'::regclass AND k.mode = 'ShareUpdateExclusiveLock'
+                OR k.relation = 'rollup.state'::regclass AND k.mode = 'RowShareLock'
+            );
+        IF others IS NOT NULL THEN
+            RAISE NOTICE '%: left to %, which is at work', job, others;
+            RETURN false;
+        END IF;
     END IF;
     RAISE WARNING '%: %', job, message
-        USING ERRCODE = state, DETAIL = detail, HINT = coalesce(
-            nullif(hint, ''), 'The other jobs do not depend on it. Remove the cause, and CALL llm.maintain() again.'
-        );
+        USING ERRCODE = state, HINT = coalesce(nullif(hint, ''), 'Remove the cause, and CALL llm.maintain() again.');
     RETURN true;
 END
 $$;
-COMMENT ON FUNCTION ops.is_failure(text, text, text, text, text) IS 'Tells of a job of llm.maintain() that ended with an '
-    'error, and returns whether it failed: not where another session is at work on it';
-REVOKE ALL ON FUNCTION ops.is_failure(text, text, text, text, text) FROM public;
+COMMENT ON FUNCTION ops.is_failure(text, text, text, text) IS 'Tells of a job of llm.maintain() that ended with an error, '
+    'given its SQLSTATE, message and hint, and returns whether it failed: not where another session''s upkeep was in '
+    'its way';
+REVOKE ALL ON FUNCTION ops.is_failure(text, text, text, text) FROM public;
 
 -- Of its search_path: 11_create_months.sql.
 CREATE OR REPLACE PROCEDURE llm.maintain()
@@ -114,7 +124,6 @@ DECLARE
     job pg_catalog.text;
     step pg_catalog.jsonb;
     message pg_catalog.text;
-    detail pg_catalog.text;
     hint pg_catalog.text;
     failed pg_catalog.text [];
 BEGIN
@@ -130,9 +139,8 @@ BEGIN
                 step := ops.maintain_step(job, step);
             EXCEPTION
                 WHEN OTHERS THEN
-                    GET STACKED DIAGNOSTICS
-                        message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-                    IF ops.is_failure(job, SQLSTATE, message, detail, hint) THEN
+                    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+                    IF ops.is_failure(job, SQLSTATE, message, hint) THEN
                         failed := failed || job;
                     END IF;
                     step := NULL;

@@ -64,7 +64,7 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
         'ops.create_next_month(date[])',
         'ops.drop_month(date, boolean, timestamp with time zone)',
         'ops.drop_next_month(integer, date)',
-        'ops.is_failure(text, text, text, text, text)',
+        'ops.is_failure(text, text, text, text)',
         'ops.maintain_step(text, jsonb)',
         'ops.month_problem(date)',
         'ops.months_between(date, date)',
