@@ -97,6 +97,7 @@ BEGIN
         SELECT string_agg(DISTINCT coalesce('pid ' || k.pid, 'a prepared transaction'), ', ') INTO others
         FROM pg_catalog.pg_locks AS k
         WHERE k.granted AND k.pid IS DISTINCT FROM pg_backend_pid()
+            AND k.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
             AND (
                 k.relation = 'llm.sessions_default'::regclass AND k.mode = 'ShareUpdateExclusiveLock'
                 OR k.relation = 'rollup.state'::regclass AND k.mode = 'RowShareLock'
