@@ -84,7 +84,7 @@ def test_an_analyst_reads_reporting_and_nothing_else(db: psycopg.Connection, com
 
 # Nothing rests on what is PUBLIC's by default.
 
-OURS = "('llm', 'rollup', 'reporting', 'ops')"
+OURS = "('llm', 'rollup', 'reporting', 'ops', 'audit')"
 
 ROUTINES = f"""
     SELECT

@@ -7,6 +7,7 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
     VALUES
     -- reporting.may_read_people() asks for this. The schema is not theirs: they read the reports.
     ('llm_people_reader', 'SELECT', 'TABLE', ARRAY['llm.users'], ARRAY['user_name', 'user_email']),
+    ('llm_people_reader', 'EXECUTE', 'ROUTINE', ARRAY['ops.find_mentions(text[])'], NULL),
 
     ('llm_app', 'USAGE', 'SCHEMA', ARRAY['llm'], NULL),
     ('llm_app', 'SELECT', 'TABLE', ARRAY[
@@ -46,16 +47,18 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
     ('llm_loader', 'DELETE', 'TABLE', ARRAY['llm_db.load_rejects'], NULL),
     ('llm_loader', 'EXECUTE', 'ROUTINE', ARRAY['llm.create_month(date)'], NULL),
 
-    ('llm_operator', 'USAGE', 'SCHEMA', ARRAY['llm', 'ops'], NULL),
+    ('llm_operator', 'USAGE', 'SCHEMA', ARRAY['llm', 'ops', 'audit'], NULL),
     ('llm_operator', 'SELECT', 'TABLE', ARRAY[
-        'llm.retention', 'ops.health', 'ops.months', 'ops.role_grants', 'ops.rollups'
+        'audit.months', 'llm.retention', 'ops.health', 'ops.months', 'ops.role_grants', 'ops.rollups'
     ], NULL),
     ('llm_operator', 'EXECUTE', 'ROUTINE', ARRAY[
         'llm.create_month(date)',
         'llm.create_months(date, date)',
         'llm.drop_month(date)',
         'llm.drop_old_months(integer)',
-        'llm.erase_user(bigint)',
+        'audit.create_months(integer)',
+        'audit.drop_old_months(integer)',
+        'llm.erase_user(bigint, text[])',
         'llm.fold_template_uses()',
         'llm.maintain()',
         'llm.move_default_rows()',
@@ -80,7 +83,9 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
         'rollup.noted_days(text)'
     ], NULL),
 
-    ('llm_auditor', 'USAGE', 'SCHEMA', ARRAY['audit'], NULL)
+    ('llm_auditor', 'USAGE', 'SCHEMA', ARRAY['audit'], NULL),
+    ('llm_auditor', 'SELECT', 'TABLE', ARRAY['audit.changes', 'audit.months'], NULL),
+    ('llm_auditor', 'EXECUTE', 'ROUTINE', ARRAY['audit.changes_by_day(date)', 'audit.history(text, text[])'], NULL)
 ), there (kind, object, oid) AS (
     SELECT 'SCHEMA', n.nspname::text, n.oid
     FROM pg_catalog.pg_namespace AS n
