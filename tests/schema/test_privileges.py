@@ -148,7 +148,7 @@ def test_analysts_may_call_what_reports_call(db: psycopg.Connection) -> None:
 # The page's table is the matrix.
 
 ROLES = ("llm_analyst", "llm_people_reader", "llm_app", "llm_loader", "llm_operator", "llm_auditor")
-ALL_OURS = "('llm', 'rollup', 'reporting', 'ops', 'llm_db')"
+ALL_OURS = "('llm', 'rollup', 'reporting', 'ops', 'audit', 'llm_db')"
 # Role, object, column (empty = all of it) and privilege, of everything of ours and every privilege that there is.
 MAY = f"""
     WITH who AS (
@@ -214,7 +214,7 @@ def matrix(db: psycopg.Connection, page: str) -> set[tuple[str, str, str, str]]:
             objects = [name for (name,) in db.execute(GROUPS[named])]
             assert objects, named
         else:
-            objects = [name.replace("`", "") for name in re.split(r", (?=`)", named)]
+            objects = [name.replace("`", "") for name in re.findall(r"(?:schema )?`[^`]+`|the database", named)]
         for role, cell in zip(roles, cells, strict=True):
             given = re.findall(r"([A-Z]+)(?: \(([^)]*)\))?", cell)
             for name, (privilege, columns) in product(objects, given):

@@ -1,10 +1,8 @@
-"""What each role is for works, as a login that is nothing else, and what it is not for is refused: really tried, by logins
-as docs/roles.md makes them. What the catalog says of every right is in test_privileges.py."""
+"""What each role is for works for a login that is nothing else, and what it is not for is refused: really tried, by
+logins as docs/roles.md makes them. What the catalog says of every right is in test_privileges.py."""
 
 import re
-import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -12,34 +10,10 @@ import pytest
 from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
 
-from command import ROOT, drop_role, execute, llm_db, value
+from command import execute, llm_db, value
 from company import found as found_small_company
-from conftest import Company, found_company, fresh_database, server_bin, start_server
-
-PAGE = (ROOT / "docs" / "roles.md").read_text(encoding="utf-8")
-LOGINS = re.findall(r"^CREATE ROLE (\w+) LOGIN IN ROLE ", PAGE, re.M)
-CONNECT = Callable[[str], psycopg.Connection]
-
-
-@contextmanager
-def logins_of_the_page(dsn: str) -> Iterator[CONNECT]:
-    """A session of one of them by its name on the page. Roles are the server's, so each name gets an end of its own."""
-    end = f"_{uuid.uuid4().hex}"
-    block = re.search(r"<!-- logins: begin -->\n```sql\n(.*?)```\n<!-- logins: end -->", PAGE, re.S)[1]
-    execute(dsn, re.sub(r"CREATE ROLE (\w+)", rf"CREATE ROLE \g<1>{end}", block))
-    opened = []
-
-    def connect(name: str) -> psycopg.Connection:
-        opened.append(psycopg.connect(make_conninfo(dsn, user=name + end), autocommit=True))
-        return opened[-1]
-
-    try:
-        yield connect
-    finally:
-        for one in opened:
-            one.close()
-        for name in LOGINS:
-            drop_role(dsn, name + end)
+from conftest import Company, fresh_database, server_bin, start_server
+from logins import CONNECT, LOG, PAGE, SESSION, logins_of_the_page, one, refuses
 
 
 @pytest.fixture
@@ -48,27 +22,12 @@ def connect(dsn: str) -> Iterator[CONNECT]:
         yield connect
 
 
-def one(connection: psycopg.Connection, query: str, *values: object) -> object:
-    return connection.execute(query, values).fetchone()[0]
-
-
-def refuses(connection: psycopg.Connection, *statements: str) -> None:
-    for statement in statements:
-        with pytest.raises(errors.InsufficientPrivilege), connection.transaction():
-            connection.execute(statement)
-            pytest.fail(statement)
-
-
 # llm_app
 
-SESSION = "INSERT INTO llm.sessions (user_id, project_id, session_type) VALUES (%s, %s, 'test') RETURNING session_id"
-LOG = (
-    "INSERT INTO llm.session_logs (session_id, request_time, deployment_id, config_id, template_id)"
-    " VALUES (%s, now() - %s::interval, %s, %s, %s) RETURNING session_id, log_sequence"
-)
 
-
-def test_the_service_writes_and_completes_in_every_way(db: psycopg.Connection, company: Company, connect: CONNECT) -> None:
+def test_the_service_writes_and_completes_in_every_way(
+    db: psycopg.Connection, company: Company, connect: CONNECT
+) -> None:
     """Each of these has triggers of its own, which need rights that the service does not have."""
     db.execute("CALL llm.create_months()")
     db.execute("CALL ops.refresh_rollups()")
@@ -96,8 +55,11 @@ def test_the_service_writes_and_completes_in_every_way(db: psycopg.Connection, c
     service.execute(LOG, [second, "0 s", *keys])
     service.execute("RESET default_transaction_isolation")
     # A month that is not there yet.
-    late = "INSERT INTO llm.sessions (session_id, user_id, start_time, session_type) VALUES (llm.uuidv7(%(at)s), %(user)s, %(at)s, 'test')"
-    service.execute(late, {"at": "2019-03-01 00:00Z", "user": user})
+    service.execute(
+        "INSERT INTO llm.sessions (session_id, user_id, start_time, session_type)"
+        " VALUES (llm.uuidv7(%(at)s), %(user)s, %(at)s, 'test')",
+        {"at": "2019-03-01 00:00Z", "user": user},
+    )
 
     complete = (
         "UPDATE llm.session_logs SET response_time = now() + interval '1 s', token_used = 7,"
@@ -107,8 +69,12 @@ def test_the_service_writes_and_completes_in_every_way(db: psycopg.Connection, c
     with service.transaction():
         assert service.execute(complete, [first]).rowcount == 2
         # A part of what is not known, and the same once more.
-        service.execute("UPDATE llm.session_logs SET response_time = response_time, token_used = 7 WHERE session_id = %s", [first])
-    service.execute("UPDATE llm.sessions SET end_time = now() + interval '2 s', status = 'completed' WHERE session_id = %s", [first])
+        service.execute(
+            "UPDATE llm.session_logs SET response_time = response_time, token_used = 7 WHERE session_id = %s", [first]
+        )
+    service.execute(
+        "UPDATE llm.sessions SET end_time = now() + interval '2 s', status = 'completed' WHERE session_id = %s", [first]
+    )
     service.execute("UPDATE llm.sessions SET status = 'completed' WHERE session_id = %s", [first])
     assert db.execute("SELECT count(*), sum(token_used) FROM llm.session_logs").fetchone() == (5, 14)
     assert one(db, "SELECT usage_count FROM llm.prompt_templates") == 5
@@ -174,17 +140,22 @@ def test_what_is_known_is_not_written_over(db: psycopg.Connection, company: Comp
         " FROM generate_series(1, 2)",
         [company.session_id, company.deployment_id],
     )
-    db.execute("INSERT INTO llm.session_logs (session_id, deployment_id) VALUES (%s, %s)", [company.session_id, company.deployment_id])
+    db.execute(
+        "INSERT INTO llm.session_logs (session_id, deployment_id) VALUES (%s, %s)",
+        [company.session_id, company.deployment_id],
+    )
     db.execute("UPDATE llm.sessions SET end_time = now(), status = 'completed'")
     db.execute(SESSION, [company.user_id, None])
-    stored = "SELECT (SELECT array_agg(s ORDER BY s) FROM llm.sessions AS s), array_agg(l ORDER BY l) FROM llm.session_logs AS l"
+    stored = "SELECT (SELECT array_agg(s ORDER BY s) FROM llm.sessions AS s), array_agg(l ORDER BY l) FROM llm.session_logs l"
     before = db.execute(stored).fetchone()
     service = connect("chat_service")
     refuses(service, *REWRITES)
     refuses(service, *NOT_FOR_THE_SERVICE)
-    with pytest.raises(errors.InsufficientPrivilege, match="may fill in what is not known yet of llm.session_logs") as error:
+    with pytest.raises(errors.InsufficientPrivilege, match="may fill in what is not known yet") as error:
         service.execute(REWRITES[0])
-    assert re.fullmatch(rf"Of session {company.session_id} log [12] it is known already\.", error.value.diag.message_detail)
+    assert re.fullmatch(
+        rf"Of session {company.session_id} log [12] it is known already\.", error.value.diag.message_detail
+    )
     name = sql.Identifier(service.info.user)
     db.execute(sql.SQL("ALTER ROLE {} NOINHERIT").format(name))
     if db.info.server_version >= 160000:
@@ -203,13 +174,13 @@ def test_what_is_known_is_not_written_over(db: psycopg.Connection, company: Comp
 
 # llm_loader
 
-HEADER = "request_time,response_time,token_used,server_name,user_email,session_id,template_name,config_name,project_name"
+HEADER = (
+    "request_time,response_time,token_used,server_name,user_email,session_id,template_name,config_name,project_name"
+)
 
 
-def test_the_loader_loads(
-    db: psycopg.Connection, dsn: str, company: Company, connect: CONNECT, tmp_path: Path
-) -> None:
-    """With names of every kind, rows that are rejected and listed, a session that is widened, and a month that is new."""
+def test_the_loader_loads(db: psycopg.Connection, dsn: str, company: Company, connect: CONNECT, tmp_path: Path) -> None:
+    """Names of every kind, a row that is rejected, a session that is widened, and a month that is new."""
     email, server, template, project = db.execute(
         "SELECT user_email, server_name, template_name, project_name"
         " FROM llm.users, llm.deployments, llm.prompt_templates, llm.projects"
@@ -219,18 +190,21 @@ def test_the_loader_loads(
     names = f"{template},default,{project}"
     path = tmp_path / "logs.csv"
     path.write_text(
-        "\n".join([
-            HEADER,
-            f"2024-03-01T10:00:00Z,2024-03-01T10:00:01Z,7,{server},{email},,{names}",
-            f"{day}T23:59:59Z,,,{server},,{company.session_id},,,",
-            f"2024-03-01T10:00:00Z,,,nowhere,{email},,{names}",
-        ]) + "\n",
+        "\n".join(
+            [
+                HEADER,
+                f"2024-03-01T10:00:00Z,2024-03-01T10:00:01Z,7,{server},{email},,{names}",
+                f"{day}T23:59:59Z,,,{server},,{company.session_id},,,",
+                f"2024-03-01T10:00:00Z,,,nowhere,{email},,{names}",
+            ]
+        )
+        + "\n",
         encoding="utf-8",
     )
     loader = connect("nightly_load")
     to = make_conninfo(dsn, user=loader.info.user)
     done = llm_db("load", "--dsn", to, str(path))
-    assert "2 loaded" in done.stdout and "1 rejected" in done.stdout, done.stdout + done.stderr
+    assert re.search("2 loaded.* 1 rejected", done.stdout), done.stdout + done.stderr
     done = llm_db("load", "--dsn", to, str(path))
     assert "0 loaded" in done.stdout, done.stdout + done.stderr
     refuses(
@@ -293,7 +267,9 @@ def read_all(connection: psycopg.Connection, names: list[str]) -> dict[str, list
         cursor = connection.execute(sql.SQL("SELECT * FROM reporting.{}").format(sql.Identifier(name)))
         columns = [(column.name, column.type_code) for column in cursor.description]
         rows = [dict(zip(columns, row, strict=True)) for row in cursor]
-        found[name] = sorted(rows, key=lambda row: [str(cell) for (column, _), cell in row.items() if column not in people_columns()])
+        found[name] = sorted(
+            rows, key=lambda row: [str(cell) for (column, _), cell in row.items() if column not in people_columns()]
+        )
     return found
 
 
@@ -347,8 +323,8 @@ CONDITIONS = [
 
 
 def test_no_question_makes_a_report_name_people(db: psycopg.Connection, connect: CONNECT, people: list[str]) -> None:
-    """Neither conditions, nor errors, nor plans, nor what a reader makes: functions that tell what they are given and cost
-    nothing, so that they are asked first; operators; a type of one's own."""
+    """Neither conditions, nor errors, nor plans, nor what a reader makes: functions that tell what they are given and
+    cost nothing, so that they are asked first; operators; a type of one's own."""
     analyst, reader = connect("alice"), connect("bob")
     for connection in (analyst, reader):
         end = connection.info.user.rsplit("_", 1)[1]
@@ -403,7 +379,9 @@ def test_a_view_of_a_readers_own_asks_for_who_reads_it(
 ) -> None:
     reader, analyst = connect("bob"), connect("alice")
     db.execute(sql.SQL("GRANT CREATE ON SCHEMA public TO {}").format(sql.Identifier(reader.info.user)))
-    reader.execute("CREATE VIEW public.named AS SELECT user_name FROM reporting.requests; GRANT SELECT ON public.named TO PUBLIC")
+    reader.execute(
+        "CREATE VIEW public.named AS SELECT user_name FROM reporting.requests; GRANT SELECT ON public.named TO PUBLIC"
+    )
     names = "SELECT count(*), count(user_name) FROM public.named"
     assert reader.execute(names).fetchone() == (4, 4)
     assert analyst.execute(names).fetchone() == (4, 0)
@@ -446,7 +424,10 @@ def test_roles_that_may_not_be_made_are_asked_for_and_fail_nobody(poor_server: s
         for scratch in (make_conninfo(dsn, dbname="postgres"), server):
             done = llm_db("check", "--dsn", dsn, "--scratch", scratch)
             assert done.returncode == 0, done.stdout
-            assert "role llm_app: missing; CREATE ROLE llm_app NOLOGIN; SELECT ops.grant_to_roles(); [tolerated]" in done.stdout
+            assert (
+                "role llm_app: missing; CREATE ROLE llm_app NOLOGIN; SELECT ops.grant_to_roles(); [tolerated]"
+                in done.stdout
+            )
             assert done.stdout.count("[tolerated]") == 5
         execute(poor_server, "".join(statements))
         given = value(dsn, "SELECT ops.grant_to_roles()")

@@ -1,4 +1,4 @@
--- needs: 0031.retention
+-- needs: 0030.audit 0031.retention
 
 -- Upkeep in one call: jobs of one step or many, of which one that fails stops none of the others.
 CREATE OR REPLACE FUNCTION ops.maintain_step(job text, step jsonb)
@@ -11,7 +11,7 @@ DECLARE
     keep_months constant integer := (SELECT r.keep_months FROM llm.retention AS r WHERE r.what || ' retention' = job);
     month date;
     unusual text;
-    folded bigint;
+    many bigint;
 BEGIN
     IF job LIKE '% retention' AND keep_months IS NULL THEN
         RETURN NULL;
@@ -47,9 +47,9 @@ BEGIN
             END IF;
             RETURN step;
         WHEN 'template uses' THEN
-            folded := llm.fold_template_uses();
-            IF folded > 0 THEN
-                RAISE NOTICE 'folded % counters of template uses', folded;
+            many := llm.fold_template_uses();
+            IF many > 0 THEN
+                RAISE NOTICE 'folded % counters of template uses', many;
             END IF;
         WHEN 'sessions retention' THEN
             IF step = '{}' AND EXISTS (SELECT FROM ops.months_before(ops.retention_border(keep_months)))
@@ -70,11 +70,15 @@ BEGIN
                 RETURN jsonb_build_object('month', month);
             END IF;
         WHEN 'audit months' THEN
-            IF to_regnamespace('audit') IS NOT NULL THEN
-                EXECUTE 'SELECT audit.create_months()';
+            many := audit.create_months();
+            IF many > 0 THEN
+                RAISE NOTICE 'made % months of the audit', many;
             END IF;
         WHEN 'audit retention' THEN
-            EXECUTE 'SELECT audit.drop_old_months($1)' USING keep_months;
+            many := audit.drop_old_months(keep_months);
+            IF many > 0 THEN
+                RAISE NOTICE 'dropped % months of the audit', many;
+            END IF;
     END CASE;
     RETURN NULL;
 END
@@ -93,14 +97,16 @@ DECLARE
     others text;
 BEGIN
     IF state = '55P03' THEN
-        -- The locks by which upkeep takes turns: of months, and of rollups.
+        -- The locks by which upkeep takes turns: of months, of rollups, and of the audit's months.
         SELECT string_agg(DISTINCT coalesce('pid ' || k.pid, 'a prepared transaction'), ', ') INTO others
         FROM pg_catalog.pg_locks AS k
         WHERE k.granted AND k.pid IS DISTINCT FROM pg_backend_pid()
             AND k.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
-            AND (
-                k.relation = 'llm.sessions_default'::regclass AND k.mode = 'ShareUpdateExclusiveLock'
-                OR k.relation = 'rollup.state'::regclass AND k.mode = 'RowShareLock'
+            AND (k.relation, k.mode) IN (
+                ('llm.sessions_default'::regclass, 'ShareUpdateExclusiveLock'),
+                ('rollup.state'::regclass, 'RowShareLock'),
+                ('audit.changes'::regclass, 'ShareRowExclusiveLock'),
+                ('audit.changes'::regclass, 'AccessExclusiveLock')
             );
         IF others IS NOT NULL THEN
             RAISE NOTICE '%: left to %, which is at work', job, others;
