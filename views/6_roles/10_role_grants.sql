@@ -47,17 +47,15 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
     ('llm_loader', 'DELETE', 'TABLE', ARRAY['llm_db.load_rejects'], NULL),
     ('llm_loader', 'EXECUTE', 'ROUTINE', ARRAY['llm.create_month(date)'], NULL),
 
-    ('llm_operator', 'USAGE', 'SCHEMA', ARRAY['llm', 'ops', 'audit'], NULL),
+    ('llm_operator', 'USAGE', 'SCHEMA', ARRAY['llm', 'ops'], NULL),
     ('llm_operator', 'SELECT', 'TABLE', ARRAY[
-        'audit.months', 'llm.retention', 'ops.health', 'ops.months', 'ops.role_grants', 'ops.rollups'
+        'llm.retention', 'ops.health', 'ops.months', 'ops.role_grants', 'ops.rollups'
     ], NULL),
     ('llm_operator', 'EXECUTE', 'ROUTINE', ARRAY[
         'llm.create_month(date)',
         'llm.create_months(date, date)',
         'llm.drop_month(date)',
         'llm.drop_old_months(integer)',
-        'audit.create_months(integer)',
-        'audit.drop_old_months(integer)',
         'llm.erase_user(bigint, text[])',
         'llm.fold_template_uses()',
         'llm.maintain()',
