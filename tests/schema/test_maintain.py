@@ -41,7 +41,10 @@ def make_due(db: psycopg.Connection, company: Company) -> None:
     write(db, company, "now() - interval '3 years'")
     db.execute("CALL llm.move_default_rows()")
     db.execute("CALL ops.refresh_rollups(now() - interval '1 day')")
-    db.execute("INSERT INTO llm.retention VALUES ('sessions', 13)")
+    db.execute("INSERT INTO llm.retention VALUES ('sessions', 13), ('audit', 24)")
+    db.execute("SELECT audit.create_month((now() - interval '3 years')::date)")
+    far = suffix(db, 3)
+    db.execute(f"ALTER TABLE audit.changes DETACH PARTITION audit.changes_{far}; DROP TABLE audit.changes_{far}")
     db.execute("SELECT llm.drop_month((now() + interval '3 months')::date)")
     write(db, company, "date_trunc('month', now()) - interval '40 days'")
     db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
@@ -61,6 +64,8 @@ DONE = {
     " AND NOT EXISTS (SELECT FROM rollup.notes)",
     "template uses": "NOT EXISTS (SELECT FROM llm.prompt_template_uses WHERE slot < 0)",
     "sessions retention": "NOT EXISTS (SELECT FROM ops.months WHERE month < now() - interval '15 months')",
+    "audit months": "to_regclass('audit.changes_' || to_char(now() + interval '3 months', 'YYYY_MM')) IS NOT NULL",
+    "audit retention": "NOT EXISTS (SELECT FROM audit.months WHERE month < now() - interval '26 months')",
 }
 
 
@@ -96,6 +101,8 @@ def test_everything_that_is_due_is_done_and_told(db: psycopg.Connection, company
         f"made the month {default}",
         "folded 1 counters of template uses",
         f"dropped the month {old}",
+        "made 1 months of the audit",
+        "dropped 1 months of the audit",
     ):
         assert said.count(expected) == 1, said
     assert [one.severity_nonlocalized for one in told] == ["NOTICE"] * len(told)
@@ -109,7 +116,7 @@ def test_what_has_no_rule_is_kept(db: psycopg.Connection, company: Company) -> N
     make_due(db, company)
     db.execute("DELETE FROM llm.retention")
     db.execute("CALL llm.maintain()")
-    assert done(db) == set(DONE) - {"sessions retention"}
+    assert done(db) == set(DONE) - {"sessions retention", "audit retention"}
 
 
 # Each cause of failing: what is done to the database, who fails, and what is said of it.
@@ -145,7 +152,11 @@ CAUSES: dict[str, tuple[Cause | str, set[str], str]] = {
         {"refresh"},
         "the clock was wrong",
     ),
-    "a clock that is ahead": (no_session_for_a_month, {"sessions retention"}, "the clock may be wrong"),
+    "a clock that is ahead": (
+        no_session_for_a_month,
+        {"sessions retention", "audit retention"},
+        "the clock may be wrong",
+    ),
     "a lost state": ("DELETE FROM rollup.state", {"refresh", "sessions retention"}, "rollup.state has lost its row"),
     "a disabled trigger": (
         "ALTER TABLE llm.session_logs DISABLE TRIGGER session_logs_changes_are_noted",
@@ -188,6 +199,7 @@ def fails(db: psycopg.Connection, failing: set[str], says: str) -> None:
 
 WAITED_FOR = {
     "SELECT FROM llm.sessions": {"months", "default rows", "sessions retention"},
+    "SELECT FROM audit.changes": {"audit months", "audit retention"},
     "LOCK TABLE llm.prompt_template_uses": {"template uses"},
     "LOCK TABLE llm.sessions IN ROW EXCLUSIVE MODE": {"months", "default rows", "sessions retention", "refresh"},
 }
@@ -218,6 +230,7 @@ def test_a_long_transaction_is_not_waited_for(
 TURNS = {
     "SELECT llm.create_month('2024-02-01')": {"months", "default rows", "refresh", "sessions retention"},
     "SELECT rollup.lock_state(true)": {"refresh", "sessions retention"},
+    "SELECT audit.create_month('2024-02-01')": {"audit months", "audit retention"},
 }
 
 
@@ -253,7 +266,7 @@ def test_several_at_once_do_each_job_once(db: psycopg.Connection, dsn: str, comp
     with ThreadPoolExecutor(4) as pool:
         said = sum(pool.map(run, range(4)), [])
     assert done(db) == set(DONE)
-    for kind in ("made the month", "dropped the month", "folded"):
+    for kind in ("made", "dropped", "folded"):
         once = [one for one in said if one.startswith(kind)]
         assert len(once) == len(set(once)) > 0, said
 

@@ -13,8 +13,27 @@ DECLARE
     unusual text;
     many bigint;
 BEGIN
-    IF job LIKE '% retention' AND keep_months IS NULL THEN
-        RETURN NULL;
+    IF job LIKE '% retention' THEN
+        IF keep_months IS NULL THEN
+            RETURN NULL;
+        END IF;
+        -- What is dropped by a clock that is years ahead is gone.
+        IF step = '{}' AND NOT EXISTS (
+            SELECT FROM llm.sessions AS s
+            WHERE s.session_id >= llm.uuidv7_floor(now() - interval '1 month')
+                AND s.session_id < llm.uuidv7_floor(now() + interval '1 day')
+        ) AND CASE job
+            WHEN 'audit retention'
+                THEN EXISTS (SELECT FROM audit.months AS m WHERE m.month < ops.retention_border(keep_months))
+            ELSE EXISTS (SELECT FROM ops.months_before(ops.retention_border(keep_months)))
+        END THEN
+            RAISE EXCEPTION 'no session began in the month before %, so the clock may be wrong: nothing is dropped', now()
+                USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format(
+                    'If the clock is right, %s(%s) drops what is past its retention.',
+                    CASE job WHEN 'audit retention' THEN 'SELECT audit' ELSE 'CALL llm' END || '.drop_old_months',
+                    keep_months
+                );
+        END IF;
     END IF;
     CASE job
         WHEN 'months' THEN
@@ -52,19 +71,6 @@ BEGIN
                 RAISE NOTICE 'folded % counters of template uses', many;
             END IF;
         WHEN 'sessions retention' THEN
-            IF step = '{}' AND EXISTS (SELECT FROM ops.months_before(ops.retention_border(keep_months)))
-                AND NOT EXISTS (
-                    SELECT FROM llm.sessions AS s
-                    WHERE s.session_id >= llm.uuidv7_floor(now() - interval '1 month')
-                        AND s.session_id < llm.uuidv7_floor(now() + interval '1 day')
-                ) THEN
-                RAISE EXCEPTION 'no session began in the month before %, so the clock may be wrong: nothing is dropped',
-                    now()
-                    USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format(
-                        'If the clock is right, CALL llm.drop_old_months(%s) drops what is past its retention.',
-                        keep_months
-                    );
-            END IF;
             month := ops.drop_next_month(keep_months, coalesce((step ->> 'month')::date, '-infinity'));
             IF month IS NOT NULL THEN
                 RETURN jsonb_build_object('month', month);
