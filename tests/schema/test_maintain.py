@@ -149,7 +149,7 @@ CAUSES: dict[str, tuple[Cause | str, set[str], str]] = {
         "more than ten years old or more than one year ahead: 9999-12",
     ),
     "a clock that was ahead": (
-        "UPDATE rollup.state SET closed_before = now() + interval '10 years', noted_before = now() + interval '10 years'",
+        "UPDATE rollup.state SET (closed_before, noted_before) = (now() + '10 years', now() + '10 years')",
         {"refresh"},
         "the clock was wrong",
     ),
@@ -321,7 +321,8 @@ def owned(server: str) -> Iterator[str]:
     with fresh_database(server) as dsn, login(dsn) as as_owner:
         with psycopg.connect(dsn, autocommit=True) as admin:
             database, owner = sql.Identifier(admin.info.dbname), sql.Identifier(conninfo_to_dict(as_owner)["user"])
-            admin.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}; ALTER ROLE {} CREATEROLE").format(database, owner, owner))
+            owning = sql.SQL("ALTER DATABASE {0} OWNER TO {1}; ALTER ROLE {1} CREATEROLE")
+            admin.execute(owning.format(database, owner))
             migrate_template(**conninfo_to_dict(as_owner))
             found_company(admin)
         yield dsn

@@ -32,9 +32,9 @@ COMMENT ON FUNCTION rollup.require_triggers() IS 'Raises where a trigger that no
     'time must not be closed then';
 REVOKE ALL ON FUNCTION rollup.require_triggers() FROM public;
 
--- A refresh is a row of steps, each a transaction of whoever takes them (ops.refresh_rollups(), llm.maintain()), and what
--- comes next is handed from one to the other. How far time may be closed is not: a step believes rollup.state alone, so
--- that nobody who may call it can close time that a writer takes for open.
+-- A refresh is a row of steps, each a transaction of whoever takes them (ops.refresh_rollups(), llm.maintain()), and
+-- what comes next is handed from one to the other. How far time may be closed is not: a step believes rollup.state
+-- alone, so that nobody who may call it can close time that a writer takes for open.
 CREATE OR REPLACE FUNCTION rollup.unaware_writers()
 RETURNS bigint
 LANGUAGE sql
@@ -64,8 +64,8 @@ BEGIN
     IF close_before > clock_timestamp() THEN
         RAISE EXCEPTION 'cannot close before %, which is still to come', close_before
             USING ERRCODE = 'invalid_parameter_value',
-                HINT = 'Writers would note every row until then. CALL ops.refresh_rollups() closes all but the last five '
-                    'minutes.';
+                HINT = 'Writers would note every row until then. CALL ops.refresh_rollups() closes all but the last '
+                    'five minutes.';
     END IF;
     IF (SELECT s.closed_before FROM rollup.state AS s) > clock_timestamp() THEN
         RAISE EXCEPTION 'the rollups are closed until %, which is still to come: the clock was wrong',
@@ -171,8 +171,8 @@ BEGIN
     RETURN step;
 END
 $$;
-COMMENT ON FUNCTION ops.refresh_step(jsonb) IS 'Does the next piece of a refresh, for ops.refresh_rollups(), and returns '
-    'what is to be handed to the one after it; NULL = it was the last. The transaction between two is the caller''s';
+COMMENT ON FUNCTION ops.refresh_step(jsonb) IS 'Does the next piece of a refresh, for ops.refresh_rollups(), and '
+    'returns what is to be handed to the one after it; NULL = it was the last. The caller commits after each';
 REVOKE ALL ON FUNCTION ops.refresh_step(jsonb) FROM public;
 
 -- Of its search_path: 11_create_months.sql.

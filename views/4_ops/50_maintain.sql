@@ -27,7 +27,8 @@ BEGIN
                 THEN EXISTS (SELECT FROM audit.months AS m WHERE m.month < ops.retention_border(keep_months))
             ELSE EXISTS (SELECT FROM ops.months_before(ops.retention_border(keep_months)))
         END THEN
-            RAISE EXCEPTION 'no session began in the month before %, so the clock may be wrong: nothing is dropped', now()
+            RAISE EXCEPTION 'nothing is dropped: no session began in the month before %, so the clock may be wrong',
+                now()
                 USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format(
                     'If the clock is right, %s(%s) drops what is past its retention.',
                     CASE job WHEN 'audit retention' THEN 'SELECT audit' ELSE 'CALL llm' END || '.drop_old_months',
@@ -53,8 +54,8 @@ BEGIN
             IF unusual IS NOT NULL THEN
                 RAISE EXCEPTION 'rows in DEFAULT are more than ten years old or more than one year ahead: %', unusual
                     USING ERRCODE = 'object_not_in_prerequisite_state',
-                        HINT = 'If they are meant, CALL llm.move_default_rows() makes their months. If not, correct their '
-                            'session_id, or delete them from llm.sessions.';
+                        HINT = 'If they are meant, CALL llm.move_default_rows() makes their months. If not, correct '
+                            'their session_id, or delete them from llm.sessions.';
             END IF;
         WHEN 'refresh' THEN
             step := CASE step
@@ -90,8 +91,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ops.maintain_step(text, jsonb) IS 'Does the next piece of a job of llm.maintain(), which begins it '
-    'with {}, and returns what is to be handed to the one after it; NULL = nothing is left of the job. The transaction '
-    'between two is the caller''s';
+    'with {}, and returns what is to be handed to the one after it; NULL = nothing is left of the job. The caller '
+    'commits after each';
 REVOKE ALL ON FUNCTION ops.maintain_step(text, jsonb) FROM public;
 
 CREATE OR REPLACE FUNCTION ops.is_failure(job text, state text, message text, hint text)
@@ -124,9 +125,9 @@ BEGIN
     RETURN true;
 END
 $$;
-COMMENT ON FUNCTION ops.is_failure(text, text, text, text) IS 'Tells of a job of llm.maintain() that ended with an error, '
-    'given its SQLSTATE, message and hint, and returns whether it failed: not where another session''s upkeep was in '
-    'its way';
+COMMENT ON FUNCTION ops.is_failure(text, text, text, text) IS 'Tells of a job of llm.maintain() that ended with an '
+    'error, given its SQLSTATE, message and hint, and returns whether it failed: not where another session''s upkeep '
+    'was in its way';
 REVOKE ALL ON FUNCTION ops.is_failure(text, text, text, text) FROM public;
 
 -- Of its search_path: 11_create_months.sql.
