@@ -22,11 +22,13 @@ BEGIN
             SELECT FROM llm.sessions AS s
             WHERE s.session_id >= llm.uuidv7_floor(now() - interval '1 month')
                 AND s.session_id < llm.uuidv7_floor(now() + interval '1 day')
-        ) AND CASE job
-            WHEN 'audit retention'
-                THEN EXISTS (SELECT FROM audit.months AS m WHERE m.month < ops.retention_border(keep_months))
-            ELSE EXISTS (SELECT FROM ops.months_before(ops.retention_border(keep_months)))
-        END THEN
+        ) AND (
+            CASE job
+                WHEN 'audit retention'
+                    THEN EXISTS (SELECT FROM audit.months AS m WHERE m.month < ops.retention_border(keep_months))
+                ELSE EXISTS (SELECT FROM ops.months_before(ops.retention_border(keep_months)))
+            END
+        ) THEN
             RAISE EXCEPTION 'nothing is dropped: no session began in the month before %, so the clock may be wrong',
                 now()
                 USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format(
