@@ -1,5 +1,6 @@
 """CALL llm.maintain(): what is due is done, by whoever may; what fails is told, and stops nothing else."""
 
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -283,6 +284,19 @@ def test_several_at_once_do_each_job_once(db: psycopg.Connection, dsn: str, comp
     for kind in ("made", "dropped", "folded"):
         once = [one for one in said if one.startswith(kind)]
         assert len(once) == len(set(once)) > 0, said
+
+
+def test_what_is_cut_off_goes_on_where_it_was(db: psycopg.Connection, dsn: str, company: Company) -> None:
+    make_due(db, company)
+    for pause in (0.0, 0.01, 0.02, 0.04, 0.08):
+        with psycopg.connect(dsn, autocommit=True) as cut, ThreadPoolExecutor(1) as pool:
+            running = pool.submit(cut.execute, "CALL llm.maintain()")
+            time.sleep(pause)
+            db.execute("SELECT pg_terminate_backend(%s)", [cut.info.backend_pid])
+            assert running.exception() is None or isinstance(running.exception(), psycopg.OperationalError)
+    db.execute("CALL llm.maintain()")
+    assert done(db) == set(DONE)
+    assert db.execute("SELECT count(*) FROM ops.months WHERE problem IS NOT NULL").fetchone() == (0,)
 
 
 def test_a_long_refresh_says_how_far_it_is(db: psycopg.Connection, company: Company) -> None:
