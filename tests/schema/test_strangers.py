@@ -243,9 +243,7 @@ def test_the_owner_runs_nothing_that_a_stranger_made(
     with psycopg.connect(dsn, autocommit=True, options="-c search_path=" + path.replace(" ", "\\ ")) as owner:
         if path.startswith("public"):
             with pytest.raises(psycopg.errors.RaiseException, match="hijacked"):
-                owner.execute(
-                    "DO 'BEGIN PERFORM 1 FROM generate_series(now()::timestamp, now(), interval ''1 day''); END'"
-                )
+                owner.execute("DO 'BEGIN PERFORM current_date < current_date + 1; END'")
         if path.startswith("pg_temp"):
             owner.execute("CREATE TEMPORARY TABLE pg_timezone_names (name pg_catalog.text)")
         owner.execute("CALL llm.create_months('2022-01-01', '2022-03-01')")
