@@ -43,7 +43,7 @@ REVOKE ALL ON FUNCTION ops.spelled(text) FROM public;
 
 -- A letter or digit before or behind makes it another word: "Kim" is not in "Kimchi". Korean puts particles right behind
 -- a name, so there a Hangul syllable ends no match; before a name it does. "\nKim" and "%2FKim" are words in JSON and in
--- a URL.
+-- a URL. A name within an e-mail address is no name, but the address of anybody.
 CREATE OR REPLACE FUNCTION ops.mention_pattern(words text [], spared text [])
 RETURNS text
 LANGUAGE sql
@@ -62,7 +62,9 @@ RETURN (
             CROSS JOIN LATERAL generate_series(1, char_length(s.spared) - w.size + 1) AS p (place)
             WHERE lower(substr(s.spared, p.place, w.size)) = lower(w.word)
         ), '')
-        || w.spelled || '(?![A-Za-z0-9\u00AA\u00B5\u00BA\u00C0-\u1FFF])', '|'
+        || CASE WHEN w.word LIKE '%@%' THEN '' ELSE '(?<!@[A-Za-z0-9.-]*)' END
+        || w.spelled || '(?![A-Za-z0-9\u00AA\u00B5\u00BA\u00C0-\u1FFF])'
+        || CASE WHEN w.word LIKE '%@%' THEN '' ELSE '(?![A-Za-z0-9._%+-]*@)' END, '|'
     )
     FROM (
         SELECT DISTINCT normalize(u) AS word, char_length(normalize(u)) AS size, ops.spelled(u) AS spelled
@@ -71,7 +73,8 @@ RETURN (
     ) AS w
 );
 COMMENT ON FUNCTION ops.mention_pattern(text [], text []) IS 'A regular expression for any of these words as a whole '
-    'word, whatever its case, but not where it stands within one of those that are spared; NULL = no words';
+    'word, whatever its case, but not where it stands within one of those that are spared, or within an e-mail address '
+    'if it is none itself; NULL = no words';
 REVOKE ALL ON FUNCTION ops.mention_pattern(text [], text []) FROM public;
 
 -- One name for what a text can be in.
@@ -229,7 +232,9 @@ DECLARE
     stand_in constant text := 'erased-' || person;
     stand_in_email constant text := stand_in || '@erased.invalid';
     person_key constant text [] := ARRAY[person::text];
-    also_pattern constant text := ops.mention_pattern(also, ARRAY[stand_in, stand_in_email]);
+    -- Of what is ours, a name may be a part.
+    spared constant text [] := ARRAY[stand_in, 's3://'];
+    also_pattern constant text := ops.mention_pattern(also, spared);
     other bigint;
     names text [];
     emails text [];
@@ -299,7 +304,7 @@ BEGIN
         FROM (VALUES
             (1, 'address', ops.mention_pattern(emails, others || stand_in_email), stand_in_email),
             (2, 'word', also_pattern, stand_in),
-            (3, 'name', ops.mention_pattern(names, ARRAY[stand_in, stand_in_email]), stand_in)
+            (3, 'name', ops.mention_pattern(names, spared), stand_in)
         ) AS s (number, kind, pattern, stand_in)
         WHERE s.pattern IS NOT NULL
         ORDER BY s.number
