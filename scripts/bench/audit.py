@@ -1,7 +1,7 @@
 """What the audit costs whoever changes users and templates: many rows in one statement, and one row per transaction.
 
-Two databases that differ only in the triggers, in turn, round after round, so that a change in the machine's speed meets
-both alike. Run: python scripts/bench/audit.py [--rows 10000] [--rounds 7]
+Two databases that differ only in the triggers, in turn, round after round, so that a change in the machine's speed
+meets both alike. Run: python scripts/bench/audit.py [--rows 10000] [--rounds 7]
 """
 
 import argparse

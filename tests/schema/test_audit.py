@@ -1,5 +1,6 @@
 """The audit: every change of what people change, by whom, and nobody rewrites it."""
 
+import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -434,3 +435,19 @@ def test_old_months_go_and_that_is_written_down(db: psycopg.Connection) -> None:
     names = [table for table, rows in told.fetchall() if rows == {"rows": 1}]
     assert len(names) == 3
     assert names[-1] == "audit.changes_default"
+
+
+def test_a_rollback_refuses_while_anything_is_on_record(db: psycopg.Connection, dsn: str, company: Company) -> None:
+    rollback = ("rollback", "--to", "0029", "--yes", "--dsn", dsn)
+    done = llm_db(*rollback)
+    assert done.returncode == 1
+    assert "audit.changes would lose rows" in done.stderr
+    hint = re.search(r"SET audit.may_change = 'on'; TRUNCATE audit.changes;", done.stderr)
+    db.execute(hint[0])
+    done = llm_db(*rollback)
+    assert done.returncode == 0, done.stderr
+    # Whoever writes does not miss it, and it comes back.
+    db.execute("UPDATE llm.users SET is_active = false")
+    assert llm_db("migrate", "--dsn", dsn).returncode == 0
+    db.execute("UPDATE llm.users SET is_active = true")
+    assert db.execute("SELECT new_values FROM audit.changes").fetchall() == [({"is_active": True},)]

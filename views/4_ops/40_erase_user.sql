@@ -1,8 +1,8 @@
 -- needs: 0030.audit
 
--- Erasure: what a person is called is looked for in every text of ours and replaced. Names and addresses are compared as
--- people and programs write them, so each letter is a small regular expression: composed or not (NFC, NFD), percent-
--- encoded as in a URL, escaped as in JSON, a quote doubled as in CSV.
+-- Erasure: what a person is called is looked for in every text of ours, and replaced. A name is written in several ways,
+-- so each letter is a small regular expression: composed or not (NFC, NFD), percent-encoded as in a URL, escaped as in
+-- JSON, a quote doubled as in CSV.
 CREATE OR REPLACE FUNCTION ops.spelled(word text)
 RETURNS text
 LANGUAGE sql
@@ -41,9 +41,9 @@ COMMENT ON FUNCTION ops.spelled(text) IS 'A regular expression for a word in eve
     'not, percent-encoded, escaped as in JSON or CSV; a blank within it is any blanks, dots, hyphens or underscores';
 REVOKE ALL ON FUNCTION ops.spelled(text) FROM public;
 
--- A letter or digit before or behind makes it another word: "Kim" is not in "Kimchi". Korean puts particles right behind
--- a name, so there a Hangul syllable ends no match; before a name it does. "\nKim" and "%2FKim" are words in JSON and in
--- a URL. A name within an e-mail address is no name, but the address of anybody.
+-- A letter or digit before or behind makes it another word: "Kim" is not in "Kimchi". Korean puts particles right
+-- behind a name, so a Hangul syllable there does not; one before a name does. "\nKim" and "%2FKim" are words in JSON and
+-- in a URL. A name within an e-mail address is no name, but the address of anybody.
 CREATE OR REPLACE FUNCTION ops.mention_pattern(words text [], spared text [])
 RETURNS text
 LANGUAGE sql
@@ -152,10 +152,12 @@ WHERE n.nspname IN ('llm', 'rollup', 'reporting', 'ops', 'audit', 'llm_db') AND 
         WHERE k.conrelid = c.oid AND k.contype = 'f' AND a.attnum = any(k.conkey)
     )
 ORDER BY n.nspname = 'audit', c.oid, a.attnum;
-COMMENT ON VIEW ops.text_columns IS '텍스트 열: every column of our tables in which a text can be: text, its arrays and jsonb';
+COMMENT ON VIEW ops.text_columns IS '텍스트 열: every column of our tables in which a text can be: text, its arrays and '
+    'jsonb';
 COMMENT ON COLUMN ops.text_columns.relation IS '테이블: a partitioned table stands for its partitions';
 COMMENT ON COLUMN ops.text_columns.column_name IS '열';
-COMMENT ON COLUMN ops.text_columns.of_user IS '사용자 조건: which rows t are those of the user $3, as SQL; NULL = of no user';
+COMMENT ON COLUMN ops.text_columns.of_user IS '사용자 조건: which rows t are those of the user $3, as SQL; NULL = of '
+    'no user';
 
 CREATE OR REPLACE FUNCTION ops.find_mentions(words text [])
 RETURNS TABLE (object text, column_name text, found_in jsonb)
@@ -169,14 +171,14 @@ DECLARE
 BEGIN
     FOR place IN SELECT x.relation, x.column_name FROM ops.text_columns AS x WHERE pattern IS NOT NULL LOOP
         RETURN QUERY EXECUTE format(
-            'SELECT %L::text, %L::text, to_jsonb(t) FROM %s AS t WHERE ops.erased(t.%I, $1, '''') IS DISTINCT FROM t.%4$I',
-            place.relation, place.column_name, place.relation, place.column_name
+            'SELECT %L::text, %L::text, to_jsonb(t) FROM %1$s AS t '
+            'WHERE ops.erased(t.%2$I, $1, '''') IS DISTINCT FROM t.%2$I', place.relation, place.column_name
         ) USING pattern;
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION ops.find_mentions(text []) IS '언급 검색: every row of ours that has one of these words in a text, as a '
-    'whole word and whatever its case: table, column, and the row. Reads everything, with its owner''s rights';
+COMMENT ON FUNCTION ops.find_mentions(text []) IS '언급 검색: every row of ours that has one of these words in a text, as '
+    'a whole word and whatever its case: table, column, and the row. Reads everything, with its owner''s rights';
 REVOKE ALL ON FUNCTION ops.find_mentions(text []) FROM public;
 
 CREATE OR REPLACE FUNCTION ops.audited_rows_of(person bigint)
@@ -196,7 +198,8 @@ BEGIN
             k.conrelid::regclass::text AS referring,
             f.attname::text AS column_name,
             (
-                SELECT string_agg(format('t.%I::text', a.attname), ', ' ORDER BY array_position(i.indkey::int2 [], a.attnum))
+                SELECT
+                    string_agg(format('t.%I::text', a.attname), ', ' ORDER BY array_position(i.indkey::int2 [], a.attnum))
                 FROM pg_catalog.pg_index AS i
                 INNER JOIN pg_catalog.pg_attribute AS a ON i.indrelid = a.attrelid AND a.attnum = any(i.indkey)
                 WHERE i.indrelid = k.conrelid AND i.indisprimary
@@ -393,6 +396,6 @@ $$;
 COMMENT ON FUNCTION llm.erase_user(bigint, text []) IS '개인정보 삭제: replaces who a user is, by erased-42 and '
     'erased-42@erased.invalid, wherever it stands in a table of ours: the e-mail addresses anywhere, the names in the '
     'user''s own rows and where an address is beside them, and the words given as also anywhere. Returns what was done '
-    'by table and column, and where names are left. No number of any report changes. no_data_found for an unknown user, '
-    'object_not_in_prerequisite_state while sessions of the user run, lock_not_available after 60 seconds';
+    'by table and column, and where names are left. No number of any report changes. no_data_found for an unknown '
+    'user, object_not_in_prerequisite_state while sessions of the user run, lock_not_available after 60 seconds';
 REVOKE ALL ON FUNCTION llm.erase_user(bigint, text []) FROM public;

@@ -48,7 +48,9 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
     ('llm_loader', 'EXECUTE', 'ROUTINE', ARRAY['llm.create_month(date)'], NULL),
 
     ('llm_operator', 'USAGE', 'SCHEMA', ARRAY['llm', 'ops', 'audit'], NULL),
-    ('llm_operator', 'SELECT', 'TABLE', ARRAY['audit.months', 'ops.health', 'ops.months', 'ops.role_grants', 'ops.rollups'], NULL),
+    ('llm_operator', 'SELECT', 'TABLE', ARRAY[
+        'audit.months', 'ops.health', 'ops.months', 'ops.role_grants', 'ops.rollups'
+    ], NULL),
     ('llm_operator', 'EXECUTE', 'ROUTINE', ARRAY[
         'llm.create_month(date)',
         'llm.create_months(date, date)',
