@@ -1,8 +1,8 @@
 -- needs: 0030.audit
 
--- Erasure: what a person is called is looked for in every text of ours, and replaced. A name is written in several ways,
--- so each letter is a small regular expression: composed or not (NFC, NFD), percent-encoded as in a URL, escaped as in
--- JSON, a quote doubled as in CSV.
+-- Erasure: what a person is called is looked for in every text of ours, and replaced. A name is written in several
+-- ways, so each letter is a small regular expression: composed or not (NFC, NFD), percent-encoded as in a URL, escaped
+-- as in JSON, a quote doubled as in CSV.
 CREATE OR REPLACE FUNCTION ops.spelled(word text)
 RETURNS text
 LANGUAGE sql
@@ -42,8 +42,8 @@ COMMENT ON FUNCTION ops.spelled(text) IS 'A regular expression for a word in eve
 REVOKE ALL ON FUNCTION ops.spelled(text) FROM public;
 
 -- A letter or digit before or behind makes it another word: "Kim" is not in "Kimchi". Korean puts particles right
--- behind a name, so a Hangul syllable there does not; one before a name does. "\nKim" and "%2FKim" are words in JSON and
--- in a URL. A name within an e-mail address is no name, but the address of anybody.
+-- behind a name, so a Hangul syllable there does not; one before a name does. "\nKim" and "%2FKim" are words in JSON
+-- and in a URL. A name within an e-mail address is no name, but the address of anybody.
 CREATE OR REPLACE FUNCTION ops.mention_pattern(words text [], spared text [])
 RETURNS text
 LANGUAGE sql
@@ -198,11 +198,11 @@ BEGIN
             k.conrelid::regclass::text AS referring,
             f.attname::text AS column_name,
             (
-                SELECT
-                    string_agg(format('t.%I::text', a.attname), ', ' ORDER BY array_position(i.indkey::int2 [], a.attnum))
-                FROM pg_catalog.pg_index AS i
-                INNER JOIN pg_catalog.pg_attribute AS a ON i.indrelid = a.attrelid AND a.attnum = any(i.indkey)
-                WHERE i.indrelid = k.conrelid AND i.indisprimary
+                SELECT string_agg(format('t.%I::text', a.attname), ', ' ORDER BY i.place)
+                FROM pg_catalog.pg_index AS p
+                CROSS JOIN LATERAL unnest(p.indkey) WITH ORDINALITY AS i (attnum, place)
+                INNER JOIN pg_catalog.pg_attribute AS a ON p.indrelid = a.attrelid AND i.attnum = a.attnum
+                WHERE p.indrelid = k.conrelid AND p.indisprimary
             ) AS row_key
         FROM pg_catalog.pg_constraint AS k
         INNER JOIN pg_catalog.pg_attribute AS f ON k.conrelid = f.attrelid AND k.conkey[1] = f.attnum
