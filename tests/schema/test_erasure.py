@@ -219,7 +219,7 @@ def test_what_only_looks_like_the_person_stays_and_is_listed(db: psycopg.Connect
     for text in texts:
         db.execute("INSERT INTO llm.datasets (learning_type, description, s3_path) VALUES"
                    " ('fine_tuning', %s, 's3://datasets/x')", [text])  # fmt: skip
-    own = {"Kim's, KIM and Kim의 Kimchi": f"erased-{kim}'s, erased-{kim} and erased-{kim}의 Kimchi"}
+    own = {"Kim's, @KIM and Kim의 Kimchi": f"erased-{kim}'s, @erased-{kim} and erased-{kim}의 Kimchi"}
     db.execute("INSERT INTO llm.projects (project_name, description, created_by, department_id) VALUES"
                " ('p', %s, %s, %s)", [*own, kim, company.department_id])  # fmt: skip
     done = erase(db, kim)

@@ -62,9 +62,9 @@ RETURN (
             CROSS JOIN LATERAL generate_series(1, char_length(s.spared) - w.size + 1) AS p (place)
             WHERE lower(substr(s.spared, p.place, w.size)) = lower(w.word)
         ), '')
-        || CASE WHEN w.word LIKE '%@%' THEN '' ELSE '(?<!@[A-Za-z0-9.-]*)' END
+        || CASE WHEN w.word LIKE '%@%' THEN '' ELSE '(?<![A-Za-z0-9._%+-]@[A-Za-z0-9.-]*)' END
         || w.spelled || '(?![A-Za-z0-9\u00AA\u00B5\u00BA\u00C0-\u1FFF])'
-        || CASE WHEN w.word LIKE '%@%' THEN '' ELSE '(?![A-Za-z0-9._%+-]*@)' END, '|'
+        || CASE WHEN w.word LIKE '%@%' THEN '' ELSE '(?![A-Za-z0-9._%+-]*@[A-Za-z0-9])' END, '|'
     )
     FROM (
         SELECT DISTINCT normalize(u) AS word, char_length(normalize(u)) AS size, ops.spelled(u) AS spelled
