@@ -191,9 +191,7 @@ def rollback_text(name: str) -> str:
 # What is derived has guards of its own, below. A table that is there for its lock has no rows.
 # The audit of rows outlives them, and has a guard of its own too: test_audit.py.
 APART = [name for name in KNOWN if name.endswith((".user-departments", ".rollups", ".turns-and-grants", ".audit"))]
-LOSING = [
-    name for name in KNOWN if name not in APART and re.search(r"DROP (TABLE|COLUMN|SCHEMA)", rollback_text(name))
-]
+LOSING = [name for name in KNOWN if name not in APART and re.search(r"DROP (TABLE|COLUMN|SCHEMA)", rollback_text(name))]
 
 
 @pytest.fixture(scope="module")
