@@ -185,7 +185,8 @@ BEGIN
             AND p.prorettype::regtype::text NOT IN ('internal', 'cstring', 'trigger')
             AND EXISTS (
                 SELECT FROM pg_catalog.pg_proc AS o
-                WHERE o.prokind = 'p' AND o.pronamespace::regnamespace::text IN ('llm', 'rollup', 'reporting', 'ops', 'audit')
+                WHERE o.prokind = 'p'
+                    AND o.pronamespace::regnamespace::text IN ('llm', 'rollup', 'reporting', 'ops', 'audit')
                     AND o.prosrc ~ ('\\m' || p.proname || '\\(')
             )
     LOOP
