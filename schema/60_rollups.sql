@@ -44,8 +44,8 @@ CREATE TABLE rollup.announcements (
 
     CONSTRAINT announcements_pkey PRIMARY KEY (announced_in)
 );
-COMMENT ON TABLE rollup.announcements IS 'What refreshes have told writers; no time is closed before all who write have '
-    'heard that it is going to be. Only refreshes that are at work, or were cut off, have a row';
+COMMENT ON TABLE rollup.announcements IS 'What refreshes have told writers; no time is closed before all who write '
+    'have heard that it is going to be. Only refreshes that are at work, or were cut off, have a row';
 COMMENT ON COLUMN rollup.announcements.announced_in IS 'Key: the transaction that told it';
 COMMENT ON COLUMN rollup.announcements.noted_before IS 'Which time is about to be closed';
 COMMENT ON COLUMN rollup.announcements.awaited IS 'Who was writing when that had been committed, as '

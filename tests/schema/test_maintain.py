@@ -171,7 +171,11 @@ CAUSES: dict[str, tuple[Cause | str, set[str], str]] = {
         {"sessions retention", "audit retention"},
         "the clock may be wrong",
     ),
-    "a lost state": ("DELETE FROM rollup.state", {"default rows", "refresh", "sessions retention"}, "rollup.state has lost its row"),
+    "a lost state": (
+        "DELETE FROM rollup.state",
+        {"default rows", "refresh", "sessions retention"},
+        "rollup.state has lost its row",
+    ),
     "a disabled trigger": (
         "ALTER TABLE llm.session_logs DISABLE TRIGGER session_logs_changes_are_noted",
         {"refresh"},
@@ -242,8 +246,12 @@ def test_a_long_transaction_is_not_waited_for(
 TURNS = {
     # The guard of both retentions reads sessions.
     "SELECT llm.create_month('2024-02-01')": {
-        "months", "default rows", "refresh", "sessions retention", "audit retention",
-    },  # fmt: skip
+        "months",
+        "default rows",
+        "refresh",
+        "sessions retention",
+        "audit retention",
+    },
     "SELECT rollup.lock_state(true)": {"refresh", "sessions retention"},
     "SELECT audit.create_month('2024-02-01')": {"audit months", "audit retention"},
 }
@@ -402,11 +410,13 @@ def test_an_operator_does_all_upkeep_and_nothing_else(owned: str) -> None:
 
 
 def test_others_do_none_of_it(owned: str) -> None:
-    with login(owned, "llm_analyst", "llm_app", "llm_people_reader") as as_other:
-        with psycopg.connect(as_other, autocommit=True) as other:
-            for statement in OPERATIONS:
-                with pytest.raises(errors.InsufficientPrivilege):
-                    other.execute(statement)
+    with (
+        login(owned, "llm_analyst", "llm_app", "llm_people_reader") as as_other,
+        psycopg.connect(as_other, autocommit=True) as other,
+    ):
+        for statement in OPERATIONS:
+            with pytest.raises(errors.InsufficientPrivilege):
+                other.execute(statement)
 
 
 def test_an_operator_does_what_is_due(owned: str) -> None:
@@ -454,14 +464,13 @@ def test_no_step_closes_time_that_a_writer_takes_for_open(
     """Whoever may take steps may hand them anything, in any order and transaction."""
     closed = "SELECT isfinite(closed_before) FROM rollup.state"
     begin = "SELECT ops.begin_refresh(now() - interval '1 minute', '1 minute', 9)"
-    with psycopg.connect(dsn) as operator:
-        # In the transaction that announces it, nobody has heard of it.
-        with operator.transaction(force_rollback=True):
-            operator.execute(begin)
-            with operator.transaction():
-                operator.execute("SELECT ops.refresh_step(%s)", [step])
-                operator.execute("SELECT ops.refresh_step(%s)", [step])
-            assert operator.execute(closed).fetchone() == (False,)
+    # In the transaction that announces it, nobody has heard of it.
+    with db.transaction(force_rollback=True):
+        db.execute(begin)
+        with db.transaction():
+            db.execute("SELECT ops.refresh_step(%s)", [step])
+            db.execute("SELECT ops.refresh_step(%s)", [step])
+        assert db.execute(closed).fetchone() == (False,)
     with psycopg.connect(dsn) as writer:
         writer.execute("LOCK TABLE llm.session_logs IN ROW EXCLUSIVE MODE")
         db.execute(begin)

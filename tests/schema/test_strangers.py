@@ -262,8 +262,8 @@ def test_the_owner_runs_nothing_that_a_stranger_made(
 
 @pytest.mark.parametrize(
     "call",
-    ["llm.create_months()", "llm.move_default_rows()", "llm.drop_old_months(1000)", "ops.refresh_rollups()", "llm.maintain()",
-     "ops.set_reporting_time_zone('Asia/Seoul')", "ops.set_reporting_time_zone('UTC')"],
+    ["llm.create_months()", "llm.move_default_rows()", "llm.drop_old_months(1000)", "ops.refresh_rollups()",
+     "llm.maintain()", "ops.set_reporting_time_zone('Asia/Seoul')", "ops.set_reporting_time_zone('UTC')"],
 )  # fmt: skip
 def test_the_callers_path_is_back_before_the_caller_goes_on(db: psycopg.Connection, call: str) -> None:
     db.execute("SET search_path = public, llm")

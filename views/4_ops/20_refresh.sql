@@ -43,7 +43,7 @@ SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT count(*)
     FROM rollup.announcements AS a
-    INNER JOIN rollup.writers() AS w ON w = ANY(a.awaited)
+    INNER JOIN rollup.writers() AS w ON w = any(a.awaited)
     WHERE a.announced_in = of_announcement;
 END;
 COMMENT ON FUNCTION rollup.unaware_writers(xid8) IS 'How many transactions are still writing that may not have heard '
