@@ -160,8 +160,8 @@ DRIFT = {
         ["function llm.uuidv7_time(uuid): arguments is id uuid DEFAULT NULL::uuid, should be id uuid"],
     ),
     "function security": (
-        "ALTER FUNCTION llm.create_month(date) SECURITY DEFINER",
-        ["function llm.create_month(date): security is definer, should be invoker"],
+        "ALTER FUNCTION llm.create_month(date) SECURITY INVOKER",
+        ["function llm.create_month(date): security is invoker, should be definer"],
     ),
     "function settings": (
         "ALTER FUNCTION llm.create_month(date) RESET ALL",
