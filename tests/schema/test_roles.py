@@ -354,7 +354,7 @@ def test_no_question_makes_a_report_name_people(db: psycopg.Connection, connect:
     assert seen >= len(CONDITIONS) - 2
     for statement in (
         "SELECT user_name::integer FROM reporting.requests",
-        "SELECT user_email::xml FROM reporting.dormant_accounts",
+        "SELECT user_email::uuid FROM reporting.dormant_accounts",
         "SELECT 1 / (length(user_name) - length(user_name)) FROM reporting.session_summaries",
     ):
         analyst.execute(statement)

@@ -17,7 +17,7 @@ INNER JOIN pg_catalog.pg_depend AS d
     AND d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
 WHERE n.nspname = any(%(schemas)s)
 UNION ALL
-SELECT 'pg_trigger'::pg_catalog.regclass, t.oid, v.version, v.version
+SELECT 'pg_trigger'::pg_catalog.regclass, t.oid, v.version, v.version AS made
 FROM pg_catalog.pg_trigger AS t
 INNER JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
 INNER JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
