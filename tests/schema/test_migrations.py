@@ -42,7 +42,8 @@ def catalog(dsn: str) -> Counter[str]:
     dump = pg_dump(dsn)
     # \restrict carries a random key; the comments name versions and order.
     kept = [line for line in dump.splitlines() if not line.startswith(("--", "\\restrict", "\\unrestrict"))]
-    return Counter(statement.strip() for statement in "\n".join(kept).split(";\n\n") if statement.strip())
+    statements = re.split(r";\n\n|;\n(?=GRANT |REVOKE )", "\n".join(kept))
+    return Counter(statement.strip() for statement in statements if statement.strip())
 
 
 @contextmanager
