@@ -47,7 +47,9 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
     ('llm_loader', 'EXECUTE', 'ROUTINE', ARRAY['llm.create_month(date)'], NULL),
 
     ('llm_operator', 'USAGE', 'SCHEMA', ARRAY['llm', 'ops'], NULL),
-    ('llm_operator', 'SELECT', 'TABLE', ARRAY['ops.health', 'ops.months', 'ops.role_grants', 'ops.rollups'], NULL),
+    ('llm_operator', 'SELECT', 'TABLE', ARRAY[
+        'ops.health', 'ops.months', 'ops.role_grants', 'ops.rollups', 'ops.sizes'
+    ], NULL),
     ('llm_operator', 'EXECUTE', 'ROUTINE', ARRAY[
         'llm.create_month(date)',
         'llm.create_months(date, date)',
@@ -58,11 +60,13 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
         'llm.maintain()',
         'llm.move_default_rows()',
         'ops.drop_month(date, boolean, timestamp with time zone)',
+        'ops.is_ours(oid)',
         'ops.month_problem(date)',
         'ops.months_to_drop(integer)',
         'ops.refresh_rollups(timestamp with time zone, interval, integer)',
         'ops.repair_month(date)',
         'ops.restart_rollups()',
+        'ops.run_checks()',
         'ops.set_reporting_time_zone(text)',
         'rollup.noted(text)',
         'rollup.noted_days(text)'
