@@ -45,8 +45,8 @@ BEGIN ATOMIC
     ) AS d (object, waiting)
     WHERE d.waiting > 0;
 END;
-COMMENT ON FUNCTION ops.check_rows_in_default() IS 'Rows lie in DEFAULT: warning. The more there are, the longer writers '
-    'wait when they are moved, and retention does not reach them';
+COMMENT ON FUNCTION ops.check_rows_in_default() IS 'Rows lie in DEFAULT, for want of a month: warning. The more there '
+    'are, the longer writers wait when they are moved into it';
 REVOKE ALL ON FUNCTION ops.check_rows_in_default() FROM public;
 
 CREATE OR REPLACE FUNCTION ops.check_broken_month()
@@ -63,7 +63,7 @@ BEGIN ATOMIC
     WHERE m.problem IS NOT NULL;
 END;
 COMMENT ON FUNCTION ops.check_broken_month() IS 'One of a month''s two tables is missing, not attached, or was never quite '
-    'detached: error. Its rows are in no report, and the month can be neither made nor dropped';
+    'detached: error. What is not attached is in no report, and the month can be neither made nor dropped';
 REVOKE ALL ON FUNCTION ops.check_broken_month() FROM public;
 
 CREATE OR REPLACE FUNCTION ops.check_growth()

@@ -50,7 +50,7 @@ BEGIN ATOMIC
     FROM rollup.state AS s
     WHERE s.closed_before < now() - interval '1 hour';
 END;
-COMMENT ON FUNCTION ops.check_late_refresh() IS 'Nothing was summed up for an hour: warning; for a day, or ever: error. It '
+COMMENT ON FUNCTION ops.check_late_refresh() IS 'Nothing was summed up for an hour: warning; for a day, or never: error. It '
     'is to be done every few minutes; until then reports read more and more logs. A refresh that ends and closes nothing '
     'is held up by a transaction that writes';
 REVOKE ALL ON FUNCTION ops.check_late_refresh() FROM public;
