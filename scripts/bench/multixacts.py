@@ -1,5 +1,5 @@
 """How many members of multixacts a log costs. A foreign key locks the row that it refers to until COMMIT; where others
-have locked it at that moment, the row gets a multixact with all of them as members. A server keeps 4,294,967,296 members.
+have locked it at that moment, the row gets a multixact with all of them as members. A server has room for 2^32 members.
 
 Each way of writing has a copy of the demo company; they are driven in turn, round after round.
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
@@ -52,7 +51,7 @@ def test_warnings_alone_are_no_failure_and_programs_get_the_rows(dsn: str) -> No
     done = llm_db("doctor", "--json", "--dsn", dsn)
     assert (done.returncode, json.loads(done.stdout)) == (0, [])
     # A name is data of a stranger: what would act on a terminal is spelled out.
-    execute(dsn, "CREATE INDEX \"\x1b[2J\" ON llm.users (department_id)")
+    execute(dsn, 'CREATE INDEX "\x1b[2J" ON llm.users (department_id)')
     done = llm_db("doctor", "--json", "--dsn", dsn)
     assert (done.returncode, json.loads(done.stdout)) == (
         0,

@@ -1,5 +1,5 @@
-"""ops.health: a healthy database has no row, and each check has a cause that makes it appear. Then what it says is to be
-done is done, and the row is gone. A check without a cause fails here."""
+"""ops.health: a healthy database has no row, and each check has a cause that makes it appear. Then what is to be done is
+done, and the row is gone. A check without a cause fails here."""
 
 import re
 import uuid

@@ -39,11 +39,12 @@ FROM (
 ) AS t
 GROUP BY t.table_name
 ORDER BY bytes DESC;
-COMMENT ON VIEW ops.sizes IS '저장 크기: how much each table takes on disk, and what its next twelve months will take if they '
-    'go on as the last six did; a partitioned table is one row';
+COMMENT ON VIEW ops.sizes IS '저장 크기: how much each table takes on disk, and what its next twelve months will take if '
+    'they go on as the last six did; a partitioned table is one row';
 COMMENT ON COLUMN ops.sizes.table_name IS '테이블: with its schema';
 COMMENT ON COLUMN ops.sizes.bytes IS '저장 크기: table, indexes and TOAST, in bytes';
 COMMENT ON COLUMN ops.sizes.full_months IS '완료된 월 수: stored months that are over; 0 = none, or no months';
 COMMENT ON COLUMN ops.sizes.mean_month_bytes IS '월 평균 크기: of the last six full months, in bytes; NULL = there is none';
 COMMENT ON COLUMN ops.sizes.next_12_months_bytes IS '향후 12개월 예측: what the twelve months after this one will take, on a '
-    'straight line through the last six full months, before retention takes anything away; NULL = there are not two yet';
+    'straight line through the last six full months, before retention takes anything away; NULL = there are not two '
+    'yet';

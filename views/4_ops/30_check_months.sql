@@ -1,5 +1,5 @@
--- Checks: each function ops.check_NAME() is one kind of thing that goes wrong, and gives a row for each that does. It is
--- found by its name, so a new one needs no entry anywhere; its comment is what docs/health.md says of it.
+-- Checks: each function ops.check_NAME() is one kind of thing that goes wrong, and gives a row for each that does.
+-- 39_health.sql finds it by its name, so a new one needs no entry; its comment is what docs/health.md says of it.
 CREATE OR REPLACE FUNCTION ops.check_months_ahead()
 RETURNS TABLE (level text, object text, detail text, what_to_do text)
 LANGUAGE sql
@@ -36,7 +36,7 @@ BEGIN ATOMIC
     SELECT
         'warning',
         d.object,
-        format('%s rows wait for their months', CASE WHEN d.waiting < 10000 THEN d.waiting::text ELSE '10000 or more' END),
+        format('%s rows wait for their months', CASE d.waiting WHEN 10000 THEN '10000 or more' ELSE d.waiting::text END),
         'CALL llm.move_default_rows();'
     FROM (
         SELECT 'llm.sessions_default', count(*) FROM (SELECT FROM llm.sessions_default LIMIT 10000) AS s
@@ -62,8 +62,8 @@ BEGIN ATOMIC
     FROM ops.months AS m
     WHERE m.problem IS NOT NULL;
 END;
-COMMENT ON FUNCTION ops.check_broken_month() IS 'One of a month''s two tables is missing, not attached, or was never quite '
-    'detached: error. What is not attached is in no report, and the month can be neither made nor dropped';
+COMMENT ON FUNCTION ops.check_broken_month() IS 'One of a month''s two tables is missing, not attached, or was never '
+    'quite detached: error. What is not attached is in no report, and the month can be neither made nor dropped';
 REVOKE ALL ON FUNCTION ops.check_broken_month() FROM public;
 
 CREATE OR REPLACE FUNCTION ops.check_growth()
@@ -83,6 +83,7 @@ BEGIN ATOMIC
     WHERE s.full_months >= 3 AND s.next_12_months_bytes > 2 * 12 * s.mean_month_bytes
         AND s.next_12_months_bytes > pg_size_bytes('100 GB');
 END;
-COMMENT ON FUNCTION ops.check_growth() IS 'The next twelve months will take over 100 GB, and over twice what they would if '
-    'each was as the last six were: warning. No statement can ask how large the disk is; ops.sizes has the forecast';
+COMMENT ON FUNCTION ops.check_growth() IS 'The next twelve months will take over 100 GB, and over twice what they '
+    'would if each was as the last six were: warning. No statement can ask how large the disk is; ops.sizes has the '
+    'forecast';
 REVOKE ALL ON FUNCTION ops.check_growth() FROM public;

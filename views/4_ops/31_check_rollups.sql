@@ -50,9 +50,9 @@ BEGIN ATOMIC
     FROM rollup.state AS s
     WHERE s.closed_before < now() - interval '1 hour';
 END;
-COMMENT ON FUNCTION ops.check_late_refresh() IS 'Nothing was summed up for an hour: warning; for a day, or never: error. It '
-    'is to be done every few minutes; until then reports read more and more logs. A refresh that ends and closes nothing '
-    'is held up by a transaction that writes';
+COMMENT ON FUNCTION ops.check_late_refresh() IS 'Nothing was summed up for an hour: warning; for a day, or never: '
+    'error. It is to be done every few minutes; until then reports read more and more logs. A refresh that ends and '
+    'closes nothing is held up by a transaction that writes';
 REVOKE ALL ON FUNCTION ops.check_late_refresh() FROM public;
 
 CREATE OR REPLACE FUNCTION ops.check_wrong_clock()
@@ -68,8 +68,8 @@ BEGIN ATOMIC
     FROM rollup.state AS s
     WHERE s.closed_before > now();
 END;
-COMMENT ON FUNCTION ops.check_wrong_clock() IS 'Time is closed that is still to come: error. The clock was wrong once, or is '
-    'now. Every new log leaves a note, and a refresh refuses to work';
+COMMENT ON FUNCTION ops.check_wrong_clock() IS 'Time is closed that is still to come: error. The clock was wrong once, '
+    'or is now. Every new log leaves a note, and a refresh refuses to work';
 REVOKE ALL ON FUNCTION ops.check_wrong_clock() FROM public;
 
 CREATE OR REPLACE FUNCTION ops.check_many_notes()
@@ -80,8 +80,8 @@ BEGIN ATOMIC
     SELECT 'warning', 'rollup.notes', 'it has more than 100000 rows', 'CALL ops.refresh_rollups();'
     WHERE (SELECT count(*) FROM (SELECT FROM rollup.notes LIMIT 100001) AS n) > 100000;
 END;
-COMMENT ON FUNCTION ops.check_many_notes() IS 'More than 100,000 notes of late rows and corrections: warning. Every report '
-    'reads them, and the days they name from the logs; a refresh takes them away';
+COMMENT ON FUNCTION ops.check_many_notes() IS 'More than 100,000 notes of late rows and corrections: warning. Every '
+    'report reads them, and the days they name from the logs; a refresh takes them away';
 REVOKE ALL ON FUNCTION ops.check_many_notes() FROM public;
 
 CREATE OR REPLACE FUNCTION ops.check_many_counters()

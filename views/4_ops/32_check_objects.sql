@@ -22,8 +22,8 @@ BEGIN
     );
 END
 $$;
-COMMENT ON FUNCTION ops.check_missing_trigger() IS 'A trigger that llm-db has made is gone: error. Counts, histories and '
-    'reports go wrong, and nobody sees it. If the rollups were refreshed meanwhile: SELECT ops.restart_rollups();';
+COMMENT ON FUNCTION ops.check_missing_trigger() IS 'A trigger that llm-db has made is gone: error. Counts, histories '
+    'and reports go wrong, and nobody sees it. If the rollups were refreshed meanwhile: SELECT ops.restart_rollups();';
 REVOKE ALL ON FUNCTION ops.check_missing_trigger() FROM public;
 
 CREATE OR REPLACE FUNCTION ops.check_disabled_trigger()
@@ -36,7 +36,8 @@ BEGIN ATOMIC
         c.oid::regclass::text,
         'disabled: ' || string_agg(DISTINCT CASE WHEN t.tgisinternal THEN 'foreign keys' ELSE t.tgname::text END, ', '),
         format(
-            'ALTER TABLE %s ENABLE TRIGGER %s;', c.oid::regclass, CASE WHEN bool_or(t.tgisinternal) THEN 'ALL' ELSE 'USER' END
+            'ALTER TABLE %s ENABLE TRIGGER %s;',
+            c.oid::regclass, CASE WHEN bool_or(t.tgisinternal) THEN 'ALL' ELSE 'USER' END
         )
     FROM pg_catalog.pg_trigger AS t
     INNER JOIN pg_catalog.pg_class AS c ON t.tgrelid = c.oid
@@ -46,8 +47,8 @@ BEGIN ATOMIC
         AND p.tgenabled IS DISTINCT FROM t.tgenabled
     GROUP BY c.oid;
 END;
-COMMENT ON FUNCTION ops.check_disabled_trigger() IS 'A trigger or a foreign key does not fire, as after ALTER TABLE ... '
-    'DISABLE TRIGGER: error. What was written meanwhile was neither checked nor counted nor noted';
+COMMENT ON FUNCTION ops.check_disabled_trigger() IS 'A trigger or a foreign key does not fire, as after ALTER TABLE '
+    '... DISABLE TRIGGER: error. What was written meanwhile was neither checked nor counted nor noted';
 REVOKE ALL ON FUNCTION ops.check_disabled_trigger() FROM public;
 
 CREATE OR REPLACE FUNCTION ops.check_invalid_index()
@@ -76,8 +77,9 @@ BEGIN ATOMIC
             WHERE p.index_relid = i.indexrelid OR p.relid IN (SELECT t.relid FROM pg_partition_tree(i.indrelid) AS t)
         );
 END;
-COMMENT ON FUNCTION ops.check_invalid_index() IS 'An index is INVALID and nobody is building it: warning; error if it is to '
-    'be unique. It costs every writer and serves no reader. REINDEX fails where there are duplicates: correct these first';
+COMMENT ON FUNCTION ops.check_invalid_index() IS 'An index is INVALID and nobody is building it: warning; error if it '
+    'is to be unique. It costs every writer and serves no reader. REINDEX fails where there are duplicates: correct '
+    'these first';
 REVOKE ALL ON FUNCTION ops.check_invalid_index() FROM public;
 
 CREATE OR REPLACE FUNCTION ops.check_unvalidated_constraint()
@@ -94,9 +96,9 @@ BEGIN ATOMIC
     -- A partition's copy is as valid as its parent's.
     WHERE ops.is_ours(c.connamespace) AND NOT c.convalidated AND c.conparentid = 0 AND c.coninhcount = 0;
 END;
-COMMENT ON FUNCTION ops.check_unvalidated_constraint() IS 'A constraint is NOT VALID: warning. Rows may break it that were '
-    'there before it, and an UPDATE of one of them fails. VALIDATE says whether there are any, and readers and writers go '
-    'on meanwhile';
+COMMENT ON FUNCTION ops.check_unvalidated_constraint() IS 'A constraint is NOT VALID: warning. Rows may break it that '
+    'were there before it, and an UPDATE of one of them fails. VALIDATE says whether there are any, and readers and '
+    'writers go on meanwhile';
 REVOKE ALL ON FUNCTION ops.check_unvalidated_constraint() FROM public;
 
 CREATE OR REPLACE FUNCTION ops.check_unindexed_foreign_key()
@@ -107,7 +109,7 @@ BEGIN ATOMIC
     SELECT
         'warning',
         c.conrelid::regclass::text,
-        format('no index serves %s: who deletes from %s waits for all of it to be read', c.conname, c.confrelid::regclass),
+        format('no index serves %s: a delete from %s reads all of this table', c.conname, c.confrelid::regclass),
         format(
             'CREATE INDEX%s ON %s (%s);', CASE WHEN t.relkind = 'p' THEN '' ELSE ' CONCURRENTLY' END, t.oid::regclass,
             (
@@ -161,9 +163,9 @@ BEGIN ATOMIC
             WHERE c.conrelid = i.indrelid AND c.contype = 'f' AND c.conkey[1] = i.indkey[0]
         );
 END;
-COMMENT ON FUNCTION ops.check_unused_index() IS 'An index of over 100 MB, in all months together, was not used for 30 days of '
-    'counting: warning. It costs every writer. Those that are unique or serve a foreign key are left out. The counts are '
-    'this server''s: a standby has its own';
+COMMENT ON FUNCTION ops.check_unused_index() IS 'An index of over 100 MB, in all months together, was not used for 30 '
+    'days of counting: warning. It costs every writer. Those that are unique or serve a foreign key are left out. The '
+    'counts are this server''s: a standby has its own';
 REVOKE ALL ON FUNCTION ops.check_unused_index() FROM public;
 
 CREATE OR REPLACE FUNCTION ops.check_duplicate_index()
@@ -212,7 +214,11 @@ SELECT
     a.attname AS column_name,
     s.seqrelid::regclass AS sequence_oid,
     a.atttypid::regtype AS data_type,
-    least(s.seqmax, CASE a.atttypid WHEN 'int2'::regtype THEN 32767 WHEN 'int4'::regtype THEN 2147483647 END) AS last_key
+    least(s.seqmax, CASE a.atttypid WHEN 'int2'::regtype THEN 32767 WHEN 'int4'::regtype THEN 2147483647 END)
+    AS last_key,
+    format(
+        'SELECT setval(%L, (SELECT max(%I) FROM %s));', s.seqrelid::regclass, a.attname, c.oid::regclass
+    ) AS catch_up
 FROM pg_catalog.pg_sequence AS s
 INNER JOIN pg_catalog.pg_depend AS d
     ON s.seqrelid = d.objid AND d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
@@ -226,6 +232,7 @@ COMMENT ON COLUMN ops.keys.column_name IS '컬럼';
 COMMENT ON COLUMN ops.keys.sequence_oid IS '시퀀스';
 COMMENT ON COLUMN ops.keys.data_type IS '자료형: of the column';
 COMMENT ON COLUMN ops.keys.last_key IS '마지막 키: the largest number that both can hold';
+COMMENT ON COLUMN ops.keys.catch_up IS '조치: the statement that has the sequence go on after the largest key';
 
 CREATE OR REPLACE FUNCTION ops.check_key_near_end()
 RETURNS TABLE (level text, object text, detail text, what_to_do text)
@@ -238,16 +245,15 @@ BEGIN ATOMIC
         format('its keys have reached %s of %s', u.used, k.last_key),
         CASE
             -- Nobody writes as many rows: a number was set.
-            WHEN k.data_type = 'bigint'::regtype
-                THEN format('SELECT setval(%L, (SELECT max(%I) FROM %s));', k.sequence_oid, k.column_name, k.table_oid)
+            WHEN k.data_type = 'bigint'::regtype THEN k.catch_up
             ELSE format('ALTER TABLE %s ALTER COLUMN %I TYPE bigint;', k.table_oid, k.column_name)
         END
     FROM ops.keys AS k
     CROSS JOIN LATERAL (SELECT pg_sequence_last_value(k.sequence_oid) AS used) AS u
     WHERE u.used > 0.75 * k.last_key;
 END;
-COMMENT ON FUNCTION ops.check_key_near_end() IS 'A key that is numbered has used 75 % of its numbers: warning; 90 %: error. '
-    'Ours are bigint and get there only by a setval; ALTER TABLE rewrites the table, so it is to be planned';
+COMMENT ON FUNCTION ops.check_key_near_end() IS 'A key that is numbered has used 75 % of its numbers: warning; 90 %: '
+    'error. Ours are bigint and get there only by a setval; ALTER TABLE rewrites the table, so it is to be planned';
 REVOKE ALL ON FUNCTION ops.check_key_near_end() FROM public;
 
 CREATE OR REPLACE FUNCTION ops.check_key_behind()
@@ -260,7 +266,7 @@ DECLARE
     key record;
     highest bigint;
 BEGIN
-    FOR key IN SELECT k.table_oid, k.column_name, k.sequence_oid FROM ops.keys AS k LOOP
+    FOR key IN SELECT k.table_oid, k.column_name, k.sequence_oid, k.catch_up FROM ops.keys AS k LOOP
         -- First what is there, then what was given out: a row that comes in between does no harm.
         EXECUTE format('SELECT max(%I) FROM %s', key.column_name, key.table_oid) INTO highest;
         IF highest > coalesce(pg_sequence_last_value(key.sequence_oid), 0) THEN
@@ -269,11 +275,11 @@ BEGIN
                 format('%s.%I', key.table_oid, key.column_name),
                 format('%s is in use, but the next number comes after %s', highest,
                     coalesce(pg_sequence_last_value(key.sequence_oid), 0)),
-                format('SELECT setval(%L, (SELECT max(%I) FROM %s));', key.sequence_oid, key.column_name, key.table_oid);
+                key.catch_up;
         END IF;
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION ops.check_key_behind() IS 'Rows came with numbers of their own, and the sequence does not know of them: '
-    'error. An INSERT will fail with a duplicate key when it gets there';
+COMMENT ON FUNCTION ops.check_key_behind() IS 'Rows came with numbers of their own, and the sequence does not know of '
+    'them: error. An INSERT will fail with a duplicate key when it gets there';
 REVOKE ALL ON FUNCTION ops.check_key_behind() FROM public;

@@ -22,9 +22,9 @@ BEGIN ATOMIC
     WHERE ops.is_ours(c.relnamespace)
         AND CASE WHEN o.option_name = 'autovacuum_enabled' THEN NOT o.option_value::boolean END;
 END;
-COMMENT ON FUNCTION ops.check_autovacuum_off() IS 'autovacuum or track_counts is off, or autovacuum is off for a table: '
-    'error. Nothing else takes dead rows away, and without counts the checks of dead rows, statistics and indexes see '
-    'nothing';
+COMMENT ON FUNCTION ops.check_autovacuum_off() IS 'autovacuum or track_counts is off, or autovacuum is off for a '
+    'table: error. Nothing else takes dead rows away, and without counts the checks of dead rows, statistics and '
+    'indexes see nothing';
 REVOKE ALL ON FUNCTION ops.check_autovacuum_off() FROM public;
 
 CREATE OR REPLACE FUNCTION ops.check_dead_rows()
@@ -43,8 +43,9 @@ BEGIN ATOMIC
     FROM pg_catalog.pg_stat_user_tables AS s
     WHERE ops.is_ours(s.schemaname::regnamespace) AND s.n_dead_tup > 100000 AND s.n_dead_tup > 0.4 * s.n_live_tup;
 END;
-COMMENT ON FUNCTION ops.check_dead_rows() IS 'Over 100,000 dead rows, and over 40 % of the live ones: warning. Autovacuum '
-    'comes at 20 %, so it does not keep up, or an old transaction, a prepared one or a slot keeps the rows from it';
+COMMENT ON FUNCTION ops.check_dead_rows() IS 'Over 100,000 dead rows, and over 40 % of the live ones: warning. '
+    'Autovacuum comes at 20 %, so it does not keep up, or an old transaction, a prepared one or a slot keeps the rows '
+    'from it';
 REVOKE ALL ON FUNCTION ops.check_dead_rows() FROM public;
 
 CREATE OR REPLACE FUNCTION ops.check_old_statistics()
@@ -64,9 +65,9 @@ BEGIN ATOMIC
     WHERE ops.is_ours(s.schemaname::regnamespace)
         AND s.n_mod_since_analyze > 100000 AND s.n_mod_since_analyze > 0.5 * s.n_live_tup;
 END;
-COMMENT ON FUNCTION ops.check_old_statistics() IS 'Over 100,000 rows, and over half of the table, changed since the last '
-    'ANALYZE: warning. Autovacuum comes at 10 %. Plans are made for a table that is no more; seen for a minute after a '
-    'large load, it means nothing';
+COMMENT ON FUNCTION ops.check_old_statistics() IS 'Over 100,000 rows, and over half of the table, changed since the '
+    'last ANALYZE: warning. Autovacuum comes at 10 %. Plans are made for a table that is no more; seen for a minute '
+    'after a large load, it means nothing';
 REVOKE ALL ON FUNCTION ops.check_old_statistics() FROM public;
 
 -- Whose turn it is: in this database the table that is oldest, in another one all of it.
@@ -108,9 +109,9 @@ BEGIN ATOMIC
     WHERE age(d.datfrozenxid)
         > least(1.5 * current_setting('autovacuum_freeze_max_age')::bigint, 1600000000);
 END;
-COMMENT ON FUNCTION ops.check_xid_age() IS 'The oldest transaction of a database is 1.5 times autovacuum_freeze_max_age '
-    '(200,000,000) ago: warning; 1,600,000,000, where VACUUM drops all else: error. Autovacuum should have frozen it; an '
-    'old transaction, a prepared one or a slot may keep it from that';
+COMMENT ON FUNCTION ops.check_xid_age() IS 'The oldest transaction of a database is 1.5 times '
+    'autovacuum_freeze_max_age (200,000,000) ago: warning; 1,600,000,000, where VACUUM drops all else: error. '
+    'Autovacuum should have frozen it; an old transaction, a prepared one or a slot may keep it from that';
 REVOKE ALL ON FUNCTION ops.check_xid_age() FROM public;
 
 CREATE OR REPLACE FUNCTION ops.check_multixact_age()
@@ -131,9 +132,9 @@ COMMENT ON FUNCTION ops.check_multixact_age() IS 'The oldest multixact of a data
     'autovacuum_multixact_freeze_max_age (400,000,000) ago: warning; 1,600,000,000: error. As with transactions';
 REVOKE ALL ON FUNCTION ops.check_multixact_age() FROM public;
 
--- No function of PostgreSQL 15 to 18 says how many members are kept. But the pages that were begun say how many there are
--- to a multixact, and of multixacts it is known how many are kept: 1636 members, or the offsets of 2048 multixacts, fill
--- a page of 8 kB. A multixact has two members at least.
+-- No function of PostgreSQL 15 to 18 says how many members are kept. But of multixacts it is known how many are kept, and
+-- the pages that were begun say how many members there are to each: 1636 members, or the offsets of 2048 multixacts,
+-- fill a page of 8 kB. A multixact has two members at least.
 CREATE OR REPLACE FUNCTION ops.multixact_members()
 RETURNS bigint
 LANGUAGE sql
@@ -159,7 +160,7 @@ BEGIN ATOMIC
     SELECT
         CASE WHEN m.members > 3221225472 THEN 'error' ELSE 'warning' END,
         'the server',
-        format('about %s members of multixacts are kept; at 4294967296 no row that others refer to can be used', m.members),
+        format('about %s members of multixacts are kept; at 4294967296 what needs another one fails', m.members),
         (
             SELECT ops.freeze_statement(d.datname, true)
             FROM pg_catalog.pg_database AS d
@@ -170,6 +171,6 @@ BEGIN ATOMIC
     WHERE m.members > 2147483648;
 END;
 COMMENT ON FUNCTION ops.check_multixact_members() IS 'About half of the 4,294,967,296 members of multixacts are kept: '
-    'warning, autovacuum freezes every table now to get rid of them; three quarters: error. At the end every INSERT that '
-    'shares a deployment, a preset or a template with another one fails';
+    'warning, autovacuum freezes every table now to get rid of them; three quarters: error. At the end every INSERT '
+    'that shares a deployment, a preset or a template with another one fails';
 REVOKE ALL ON FUNCTION ops.check_multixact_members() FROM public;

@@ -12,9 +12,9 @@ BEGIN ATOMIC
     WHERE a.datname = current_database() AND a.backend_type = 'client backend'
         AND a.xact_start < now() - interval '1 hour';
 END;
-COMMENT ON FUNCTION ops.check_long_transaction() IS 'A transaction in this database is open for an hour: warning; for a day: '
-    'error. Nothing that died since can be vacuumed away; if it writes, a refresh closes nothing, and months can be '
-    'neither made nor dropped';
+COMMENT ON FUNCTION ops.check_long_transaction() IS 'A transaction in this database is open for an hour: warning; for '
+    'a day: error. Nothing that died since can be vacuumed away; if it writes, a refresh closes nothing, and months '
+    'can be neither made nor dropped';
 REVOKE ALL ON FUNCTION ops.check_long_transaction() FROM public;
 
 CREATE OR REPLACE FUNCTION ops.check_prepared_transaction()
@@ -30,8 +30,8 @@ BEGIN ATOMIC
     FROM pg_catalog.pg_prepared_xacts AS p
     WHERE p.prepared < now() - interval '5 minutes';
 END;
-COMMENT ON FUNCTION ops.check_prepared_transaction() IS 'A transaction is prepared for five minutes: warning; for an hour: '
-    'error. It holds its locks and all that died since, also over a restart, until somebody ends it';
+COMMENT ON FUNCTION ops.check_prepared_transaction() IS 'A transaction is prepared for five minutes: warning; for an '
+    'hour: error. It holds its locks and all that died since, also over a restart, until somebody ends it';
 REVOKE ALL ON FUNCTION ops.check_prepared_transaction() FROM public;
 
 CREATE OR REPLACE FUNCTION ops.check_replication_slot()
@@ -40,7 +40,9 @@ LANGUAGE sql
 STABLE
 BEGIN ATOMIC
     SELECT
-        CASE WHEN s.wal_status IN ('unreserved', 'lost') OR h.bytes > pg_size_bytes('50 GB') THEN 'error' ELSE 'warning' END,
+        CASE
+            WHEN s.wal_status IN ('unreserved', 'lost') OR h.bytes > pg_size_bytes('50 GB') THEN 'error' ELSE 'warning'
+        END,
         s.slot_name::text,
         format(
             'holds %s of WAL, which is %s, and is %s', coalesce(pg_size_pretty(h.bytes), 'nothing'), s.wal_status,
@@ -56,9 +58,9 @@ BEGIN ATOMIC
     WHERE s.wal_status IN ('unreserved', 'lost')
         OR h.bytes > pg_size_bytes(CASE WHEN s.active THEN '10 GB' ELSE '1 GB' END);
 END;
-COMMENT ON FUNCTION ops.check_replication_slot() IS 'A replication slot that nobody uses holds over 1 GB of WAL, or one in '
-    'use over 10 GB: warning; over 50 GB, or its WAL is lost or about to be: error. The disk fills until the standby or '
-    'subscriber has caught up, or the slot is dropped; one that has lost its WAL must be made anew';
+COMMENT ON FUNCTION ops.check_replication_slot() IS 'A replication slot that nobody uses holds over 1 GB of WAL, or '
+    'one in use over 10 GB: warning; over 50 GB, or its WAL is lost or about to be: error. The disk fills until the '
+    'standby or subscriber has caught up, or the slot is dropped; one that has lost its WAL must be made anew';
 REVOKE ALL ON FUNCTION ops.check_replication_slot() FROM public;
 
 CREATE OR REPLACE FUNCTION ops.check_unseen_sessions()
@@ -73,6 +75,6 @@ BEGIN ATOMIC
         format('GRANT pg_read_all_stats TO %I;', current_user)
     WHERE NOT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE');
 END;
-COMMENT ON FUNCTION ops.check_unseen_sessions() IS 'The owner of ops.health is neither a superuser nor in pg_read_all_stats: '
-    'warning. Long transactions of others stay unseen';
+COMMENT ON FUNCTION ops.check_unseen_sessions() IS 'The owner of ops.health is neither a superuser nor in '
+    'pg_read_all_stats: warning. Long transactions of others stay unseen';
 REVOKE ALL ON FUNCTION ops.check_unseen_sessions() FROM public;

@@ -34,8 +34,9 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION ops.run_checks() IS 'Runs every function ops.check_NAME() of its owner, with its owner''s rights: the rows '
-    'of ops.health. A check that fails is an error row, or a warning where it would have waited for a lock for over a second';
+COMMENT ON FUNCTION ops.run_checks() IS 'Runs every function ops.check_NAME() of its owner, with its owner''s rights: '
+    'the rows of ops.health. A check that fails is an error row, or a warning where it would have waited for a lock '
+    'for over a second';
 REVOKE ALL ON FUNCTION ops.run_checks() FROM public;
 
 CREATE OR REPLACE VIEW ops.health AS
@@ -47,8 +48,8 @@ SELECT
     c.what_to_do
 FROM ops.run_checks() AS c
 ORDER BY c.level, c.name, c.object;
-COMMENT ON VIEW ops.health IS '상태 점검: what is wrong, or soon will be, a row for each thing; no row: nothing is. Reads only, '
-    'on a standby too';
+COMMENT ON VIEW ops.health IS '상태 점검: what is wrong, or soon will be, a row for each thing; no row: nothing is. Reads '
+    'only, on a standby too';
 COMMENT ON COLUMN ops.health.name IS '점검 항목: which check says so; docs/health.md lists them';
 COMMENT ON COLUMN ops.health.level IS '수준: error = something fails, or data goes wrong, today; warning = it will';
 COMMENT ON COLUMN ops.health.object IS '대상: what it is about';

@@ -13,6 +13,6 @@ BEGIN ATOMIC
     WHERE NOT g.is_given
     GROUP BY g.role_name, g.role_exists;
 END;
-COMMENT ON FUNCTION ops.check_roles() IS 'A role of docs/roles.md does not exist, or lacks what it should have: warning. Who is '
-    'in it cannot work; ops.role_grants has each statement';
+COMMENT ON FUNCTION ops.check_roles() IS 'A role of docs/roles.md does not exist, or lacks what it should have: '
+    'warning. Who is in it cannot work; ops.role_grants has each statement';
 REVOKE ALL ON FUNCTION ops.check_roles() FROM public;
