@@ -1,5 +1,5 @@
-"""ops.health: a healthy database has no row, and each check has a cause that makes it appear. Then what is to be done is
-done, and the row is gone. A check without a cause fails here."""
+"""ops.health: a healthy database has no row, and each check has a cause that makes it appear. Then what is to be done
+is done, and the row is gone. A check without a cause fails here."""
 
 import re
 import uuid
@@ -85,7 +85,7 @@ def growth(db: psycopg.Connection) -> None:
 def changed_rows(db: psycopg.Connection, check: str) -> None:
     """Of a table of ours that autovacuum does not come to in between."""
     other_threshold(db, check, "100000", "10")
-    db.execute("CREATE TABLE ops.busy AS SELECT generate_series(1, 100) AS n")
+    db.execute("CREATE TABLE ops.busy WITH (autovacuum_enabled = off) AS SELECT generate_series(1, 100) AS n")
     db.execute("UPDATE ops.busy SET n = n + 1")
     db.execute("SELECT pg_stat_force_next_flush()")
     db.execute("SELECT 1")
@@ -172,7 +172,7 @@ CAUSES: dict[str, tuple[str, Cause]] = {
     "replication_slot": ("warning", replication_slot),
     "roles": ("warning", "REVOKE SELECT ON ops.health FROM llm_operator"),
     "rows_in_default": ("warning", "INSERT INTO llm.sessions (session_id, user_id, session_type)"
-        " SELECT llm.uuidv7('2026-01-01Z'), user_id, 'test' FROM llm.users"),
+        " SELECT llm.uuidv7('2021-01-01Z'), user_id, 'test' FROM llm.users"),
     "unfit_sums": ("error", "UPDATE rollup.state SET closed_before = DEFAULT"),
     "unindexed_foreign_key": ("warning", "DROP INDEX llm.session_logs_deployment_id_idx"),
     "unseen_sessions": ("warning", owner_without_rights),
@@ -228,6 +228,8 @@ def test_a_cause_shows_and_what_is_to_be_done_helps(healthy: psycopg.Connection,
         for level_told, subject, detail, what_to_do in rows:
             assert level_told == level
             assert all((subject, detail, what_to_do)), rows
+        # Of an age of another database, it is to be done there.
+        for *_, what_to_do in [row for row in rows if "-- in database" not in row[3] or name == "prepared_transaction"]:
             carry_out(healthy, what_to_do)
         if name not in INCURABLE:
             assert found(healthy, name) == []
@@ -350,7 +352,7 @@ def test_sizes_are_those_of_the_months_and_go_on_in_a_line(healthy: psycopg.Conn
     growth(healthy)
     sizes = dict(
         healthy.execute(
-            "SELECT c.relname, pg_total_relation_size(c.oid) FROM pg_class AS c WHERE c.relname ~ '^sessions_(2|def)'"
+            "SELECT c.relname, pg_total_relation_size(c.oid) FROM pg_class AS c WHERE c.relkind = 'r' AND c.relname ~ '^sessions_(2|def)'"
         ).fetchall()
     )
     query = (

@@ -213,7 +213,6 @@ SELECT
     c.oid::regclass AS table_oid,
     a.attname AS column_name,
     s.seqrelid::regclass AS sequence_oid,
-    a.atttypid::regtype AS data_type,
     least(s.seqmax, CASE a.atttypid WHEN 'int2'::regtype THEN 32767 WHEN 'int4'::regtype THEN 2147483647 END)
     AS last_key,
     format(
@@ -230,7 +229,6 @@ COMMENT ON VIEW ops.keys IS '키: the columns that are numbered by a sequence of
 COMMENT ON COLUMN ops.keys.table_oid IS '테이블';
 COMMENT ON COLUMN ops.keys.column_name IS '컬럼';
 COMMENT ON COLUMN ops.keys.sequence_oid IS '시퀀스';
-COMMENT ON COLUMN ops.keys.data_type IS '자료형: of the column';
 COMMENT ON COLUMN ops.keys.last_key IS '마지막 키: the largest number that both can hold';
 COMMENT ON COLUMN ops.keys.catch_up IS '조치: the statement that has the sequence go on after the largest key';
 
@@ -245,8 +243,11 @@ BEGIN ATOMIC
         format('its keys have reached %s of %s', u.used, k.last_key),
         CASE
             -- Nobody writes as many rows: a number was set.
-            WHEN k.data_type = 'bigint'::regtype THEN k.catch_up
-            ELSE format('ALTER TABLE %s ALTER COLUMN %I TYPE bigint;', k.table_oid, k.column_name)
+            WHEN k.last_key = 9223372036854775807 THEN k.catch_up
+            ELSE format(
+                'ALTER TABLE %s ALTER COLUMN %I TYPE bigint; ALTER SEQUENCE %s AS bigint;',
+                k.table_oid, k.column_name, k.sequence_oid
+            )
         END
     FROM ops.keys AS k
     CROSS JOIN LATERAL (SELECT pg_sequence_last_value(k.sequence_oid) AS used) AS u
@@ -266,7 +267,13 @@ DECLARE
     key record;
     highest bigint;
 BEGIN
-    FOR key IN SELECT k.table_oid, k.column_name, k.sequence_oid, k.catch_up FROM ops.keys AS k LOOP
+    FOR key IN
+        SELECT k.table_oid, k.column_name, k.sequence_oid, k.catch_up
+        FROM ops.keys AS k
+        INNER JOIN pg_attribute AS a ON k.table_oid = a.attrelid AND k.column_name = a.attname
+        -- Whose highest one is found without reading them all.
+        WHERE EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = a.attrelid AND i.indkey[0] = a.attnum)
+    LOOP
         -- First what is there, then what was given out: a row that comes in between does no harm.
         EXECUTE format('SELECT max(%I) FROM %s', key.column_name, key.table_oid) INTO highest;
         IF highest > coalesce(pg_sequence_last_value(key.sequence_oid), 0) THEN

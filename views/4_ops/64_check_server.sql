@@ -7,7 +7,7 @@ BEGIN ATOMIC
         CASE WHEN a.xact_start < now() - interval '1 day' THEN 'error' ELSE 'warning' END,
         format('pid %s', a.pid),
         format('a transaction of %s is open since %s and is %s', a.usename, a.xact_start, a.state),
-        format('SELECT pg_terminate_backend(%s);', a.pid)
+        format('SELECT pg_terminate_backend(%s, 5000);', a.pid)
     FROM pg_catalog.pg_stat_activity AS a
     WHERE a.datname = current_database() AND a.backend_type = 'client backend'
         AND a.xact_start < now() - interval '1 hour';

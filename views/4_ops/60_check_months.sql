@@ -1,5 +1,5 @@
 -- Checks: each function ops.check_NAME() is one kind of thing that goes wrong, and gives a row for each that does.
--- 39_health.sql finds it by its name, so a new one needs no entry; its comment is what docs/health.md says of it.
+-- 69_health.sql finds it by its name, so a new one needs no entry; its comment is what docs/health.md says of it.
 CREATE OR REPLACE FUNCTION ops.check_months_ahead()
 RETURNS TABLE (level text, object text, detail text, what_to_do text)
 LANGUAGE sql
@@ -36,7 +36,7 @@ BEGIN ATOMIC
     SELECT
         'warning',
         d.object,
-        format('%s rows wait for their months', CASE d.waiting WHEN 10000 THEN '10000 or more' ELSE d.waiting::text END),
+        format('%s%s rows wait for their months', d.waiting, CASE WHEN d.waiting = 10000 THEN ' or more' END),
         'CALL llm.move_default_rows();'
     FROM (
         SELECT 'llm.sessions_default', count(*) FROM (SELECT FROM llm.sessions_default LIMIT 10000) AS s
