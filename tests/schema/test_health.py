@@ -352,7 +352,7 @@ def test_sizes_are_those_of_the_months_and_go_on_in_a_line(healthy: psycopg.Conn
     growth(healthy)
     sizes = dict(
         healthy.execute(
-            "SELECT c.relname, pg_total_relation_size(c.oid) FROM pg_class AS c WHERE c.relkind = 'r' AND c.relname ~ '^sessions_(2|def)'"
+            "SELECT relname, pg_total_relation_size(oid) FROM pg_class WHERE relkind = 'r' AND relname ~ '^sessions_(2|def)'"
         ).fetchall()
     )
     query = (
