@@ -13,6 +13,9 @@ COMMENT ON SCHEMA reporting IS 'What analysts read: views only, each with its me
 CREATE SCHEMA ops;
 COMMENT ON SCHEMA ops IS 'What DBAs read and call: the state of partitions and rollups, and their upkeep';
 
+CREATE SCHEMA audit;
+COMMENT ON SCHEMA audit IS 'What auditors read: who changed what, and when';
+
 -- What lives outside our schemas: the roles of docs/roles.md. Roles belong to the whole cluster, so another database of
 -- it (or the DBA, beforehand) may have made them already, even at this very moment. What each may do is given by
 -- ops.grant_to_roles(), and but for the analysts' nothing fails where a role is missing.

@@ -93,8 +93,10 @@ def compared(should: psycopg.Connection, connection: psycopg.Connection, with_re
             names = catalog_names(connection, ours) | catalog_names(should, ours)
             ignore(expected, names)
             ignore(actual, names)
+        lacking = lacking_of_roles(connection, expected, actual) if with_repeatables else []
         print_alike(should, expected, actual)
-        lacking = lacking_rows(should, connection, actual) if with_repeatables else []
+        if with_repeatables:
+            lacking += lacking_rows(should, connection, actual)
     return differences(expected, actual, faults) + lacking
 
 
@@ -137,6 +139,36 @@ def lacking_rows(
             names = ", ".join("/".join(row) for row in lacking)
             found.append(Difference("table", table, f"lacks the rows {names}, which migrate puts back"))
     return found
+
+
+def lacking_of_roles(
+    connection: psycopg.Connection, expected: catalog.Catalog, actual: catalog.Catalog
+) -> list[Difference]:
+    """Roles are a cluster's, and the scratch server may have others; nor has it a ledger. So what ours lack, the
+    database tells itself. It fails nobody that a role is not there: making it may be another one's to do."""
+    if ("view", "ops.role_grants") not in actual:
+        return []
+    try:
+        with connection.transaction():
+            rows = connection.execute("SELECT role_name, role_exists, statement, is_given FROM ops.role_grants")
+            grants = rows.fetchall()
+    except psycopg.errors.InsufficientPrivilege:
+        return [Difference("view", "ops.role_grants", "roles were not compared, for you may not read it", True)]
+    names = {name for name, *_ in grants}
+    for key in expected.keys() - actual.keys():
+        if key[0] == "grant" and grantee(key[1]) in names:
+            del expected[key]
+    return [
+        Difference("grant", statement.removeprefix("GRANT "), "missing, which migrate gives back")
+        if exists
+        else Difference("role", name, f"missing; {statement}; SELECT ops.grant_to_roles();", True)
+        for name, exists, statement, is_given in grants
+        if not is_given and (exists or statement.startswith("CREATE"))
+    ]
+
+
+def grantee(grant: str) -> str:
+    return grant.rsplit(" to ", 1)[1]
 
 
 def catalog_names(connection: psycopg.Connection, names: Collection[str]) -> set[str]:
@@ -233,7 +265,7 @@ def differences(
     """In the order of their names. Of a whole object that is missing or extra, its parts are not listed."""
     gone = {name for _, name in expected.keys() ^ actual.keys()}
     # Roles that our own files grant to, and those that every server has. Whom else a DBA lets in is the DBA's decision.
-    grantees = {"PUBLIC", "its owner"} | {name.rsplit(" to ", 1)[1] for kind, name in expected if kind == "grant"}
+    grantees = {"PUBLIC", "its owner"} | {grantee(name) for kind, name in expected if kind == "grant"}
     found = []
     for kind, name in sorted(expected.keys() | actual.keys(), key=lambda key: (key[0] == "grant", key[1], key[0])):
         should, is_now = expected.get((kind, name)), actual.get((kind, name))
@@ -249,7 +281,7 @@ def differences(
             text = summary(kind, is_now)
             # A unique index decides which rows are allowed, as a constraint does.
             tolerated = (kind == "index" and "CREATE UNIQUE" not in text) or (
-                kind == "grant" and name.rsplit(" to ", 1)[1] not in grantees
+                kind == "grant" and grantee(name) not in grantees
             )
             found.append(Difference(kind, name, f"extra{text}", tolerated))
     return found + [Difference(kind, name, text) for kind, name, part_of, text in sorted(faults) if part_of not in gone]

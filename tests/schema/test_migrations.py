@@ -21,7 +21,7 @@ from llm_db.session import Session
 ROOT = Path(__file__).parents[2]
 KNOWN = [migration.id for migration in files.migrations()]
 RELEASED = "0008.months"
-OURS = ("llm", "rollup", "reporting", "ops")
+OURS = ("llm", "rollup", "reporting", "ops", "audit")
 
 
 def pg_dump(dsn: str) -> str:

@@ -12,7 +12,7 @@ WITHOUT_IDENTITY = """
     FROM pg_catalog.pg_class AS c
     WHERE c.relkind IN ('r', 'p')
         AND c.relnamespace IN (
-            SELECT oid FROM pg_catalog.pg_namespace WHERE nspname IN ('llm', 'rollup', 'reporting', 'ops', 'llm_db')
+            SELECT oid FROM pg_catalog.pg_namespace WHERE nspname IN ('llm', 'rollup', 'reporting', 'ops', 'audit', 'llm_db')
         )
         AND NOT CASE c.relreplident
             WHEN 'f' THEN true

@@ -13,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 from conftest import Company
 
-OURS = "('llm', 'rollup', 'reporting', 'ops')"
+OURS = "('llm', 'rollup', 'reporting', 'ops', 'audit')"
 LOG = "INSERT INTO llm.session_logs (session_id, deployment_id, template_id) VALUES (%s, %s, %s)"
 
 
@@ -185,7 +185,7 @@ BEGIN
             AND p.prorettype::regtype::text NOT IN ('internal', 'cstring', 'trigger')
             AND EXISTS (
                 SELECT FROM pg_catalog.pg_proc AS o
-                WHERE o.prokind = 'p' AND o.pronamespace::regnamespace::text IN ('llm', 'rollup', 'reporting', 'ops')
+                WHERE o.prokind = 'p' AND o.pronamespace::regnamespace::text IN ('llm', 'rollup', 'reporting', 'ops', 'audit')
                     AND o.prosrc ~ ('\\m' || p.proname || '\\(')
             )
     LOOP

@@ -89,6 +89,7 @@ REVOKE ALL ON FUNCTION llm.count_template_uses() FROM public;
 CREATE OR REPLACE FUNCTION llm.fold_template_uses()
 RETURNS bigint
 LANGUAGE plpgsql
+SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -113,6 +114,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION llm.fold_template_uses() IS 'Folds the counters that REPEATABLE READ and SERIALIZABLE '
-    'transactions wrote into one row per template and returns how many it folded. Run it daily where such '
-    'transactions write logs';
+    'transactions wrote into one row per template and returns how many it folded';
 REVOKE ALL ON FUNCTION llm.fold_template_uses() FROM public;

@@ -48,7 +48,7 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
 
     ('llm_operator', 'USAGE', 'SCHEMA', ARRAY['llm', 'ops'], NULL),
     ('llm_operator', 'SELECT', 'TABLE', ARRAY[
-        'ops.health', 'ops.months', 'ops.role_grants', 'ops.rollups', 'ops.sizes'
+        'llm.retention', 'ops.health', 'ops.months', 'ops.role_grants', 'ops.rollups', 'ops.sizes'
     ], NULL),
     ('llm_operator', 'EXECUTE', 'ROUTINE', ARRAY[
         'llm.create_month(date)',
@@ -59,20 +59,32 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
         'llm.fold_template_uses()',
         'llm.maintain()',
         'llm.move_default_rows()',
+        'ops.begin_refresh(timestamp with time zone, interval, integer)',
+        'ops.change_time_zone(text)',
+        'ops.create_next_month(date[])',
         'ops.drop_month(date, boolean, timestamp with time zone)',
+        'ops.drop_next_month(integer, date)',
+        'ops.is_failure(text, text, text, text, text)',
         'ops.is_ours(oid)',
+        'ops.maintain_step(text, jsonb)',
         'ops.month_problem(date)',
+        'ops.months_between(date, date)',
+        'ops.months_in_default()',
         'ops.months_to_drop(integer)',
+        'ops.refresh_step(jsonb)',
         'ops.refresh_rollups(timestamp with time zone, interval, integer)',
         'ops.repair_month(date)',
         'ops.restart_rollups()',
+        'ops.retention_border(integer)',
         'ops.run_checks()',
         'ops.set_reporting_time_zone(text)',
         'rollup.noted(text)',
         'rollup.noted_days(text)'
     ], NULL),
 
-    ('llm_auditor', 'USAGE', 'SCHEMA', ARRAY['audit'], NULL)
+    ('llm_auditor', 'USAGE', 'SCHEMA', ARRAY['audit'], NULL),
+    ('llm_auditor', 'SELECT', 'TABLE', ARRAY['audit.changes', 'audit.months'], NULL),
+    ('llm_auditor', 'EXECUTE', 'ROUTINE', ARRAY['audit.changes_by_day(date)', 'audit.history(text, text[])'], NULL)
 ), there (kind, object, oid) AS (
     SELECT 'SCHEMA', n.nspname::text, n.oid
     FROM pg_catalog.pg_namespace AS n

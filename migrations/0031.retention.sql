@@ -1,0 +1,23 @@
+-- depends: 0029.roles
+
+-- How long what is kept: the rule stands here, and not in a line of cron that nobody finds.
+CREATE TABLE llm.retention (
+    what        text    NOT NULL,
+    keep_months integer NOT NULL,
+
+    CONSTRAINT retention_pkey PRIMARY KEY (what),
+    CONSTRAINT retention_what_is_known CHECK (what IN ('audit', 'sessions')),
+    CONSTRAINT retention_keep_months_from_1_to_1200 CHECK (keep_months BETWEEN 1 AND 1200)
+);
+COMMENT ON TABLE llm.retention IS '보존 기간: how long what is kept, by llm.maintain(); what has no row is kept for ever. '
+    'Only its owner sets a rule: what drops months by it is not what decides';
+COMMENT ON COLUMN llm.retention.what IS '대상: sessions, with their logs, by the month a session began in; or audit, by '
+    'the month of the change';
+COMMENT ON COLUMN llm.retention.keep_months IS '보존 개월 수: months (UTC) that are kept beside the current one';
+
+-- Which writers a refresh has to wait for. It was a variable of ops.refresh_rollups(), which now takes its steps as
+-- functions that whoever is not the owner may call too: they believe this.
+ALTER TABLE rollup.state ADD COLUMN announced_in xid8 NULL, ADD COLUMN awaited text [] NULL;
+COMMENT ON COLUMN rollup.state.announced_in IS 'The transaction that last set noted_before; NULL = none has';
+COMMENT ON COLUMN rollup.state.awaited IS 'The transactions that were writing when it had committed, as '
+    'pg_locks.virtualtransaction: no time is closed while one of them goes on; NULL = nobody has looked yet';

@@ -1,0 +1,156 @@
+-- needs: 0031.retention
+
+-- Upkeep in one call: jobs of one step or many, of which one that fails stops none of the others.
+CREATE OR REPLACE FUNCTION ops.maintain_step(job text, step jsonb)
+RETURNS jsonb
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    keep_months constant integer := (SELECT r.keep_months FROM llm.retention AS r WHERE r.what || ' retention' = job);
+    month date;
+    unusual text;
+    folded bigint;
+BEGIN
+    IF job LIKE '% retention' AND keep_months IS NULL THEN
+        RETURN NULL;
+    END IF;
+    CASE job
+        WHEN 'months' THEN
+            IF ops.create_next_month(
+                ops.months_between(current_date, (current_date + interval '3 months')::date)
+            ) THEN
+                RETURN step;
+            END IF;
+        WHEN 'default rows' THEN
+            IF ops.create_next_month(
+                ARRAY(SELECT d FROM ops.months_in_default() AS d WHERE llm.is_usual_month(d, current_date))
+            ) THEN
+                RETURN step;
+            END IF;
+            -- Nobody is there to ask whether years that nobody expects are meant.
+            SELECT string_agg(to_char(d, 'YYYY-MM'), ', ' ORDER BY d) INTO unusual FROM ops.months_in_default() AS d;
+            IF unusual IS NOT NULL THEN
+                RAISE EXCEPTION 'rows in DEFAULT are more than ten years old or more than one year ahead: %', unusual
+                    USING ERRCODE = 'object_not_in_prerequisite_state',
+                        HINT = 'If they are meant, CALL llm.move_default_rows() makes their months. If not, correct their '
+                            'session_id, or delete them from llm.sessions.';
+            END IF;
+        WHEN 'refresh' THEN
+            step := CASE step
+                WHEN '{}' THEN ops.begin_refresh(now() - interval '5 minutes', interval '5 seconds', 200000)
+                ELSE ops.refresh_step(step)
+            END;
+            IF step IS NULL THEN
+                RAISE NOTICE 'rolled up until %', (SELECT s.closed_before FROM rollup.state AS s);
+            END IF;
+            RETURN step;
+        WHEN 'template uses' THEN
+            folded := llm.fold_template_uses();
+            IF folded > 0 THEN
+                RAISE NOTICE 'folded % counters of template uses', folded;
+            END IF;
+        WHEN 'sessions retention' THEN
+            IF step = '{}' AND EXISTS (SELECT FROM ops.months_before(ops.retention_border(keep_months)))
+                AND NOT EXISTS (
+                    SELECT FROM llm.sessions AS s
+                    WHERE s.session_id >= llm.uuidv7_floor(now() - interval '1 month')
+                        AND s.session_id < llm.uuidv7_floor(now() + interval '1 day')
+                ) THEN
+                RAISE EXCEPTION 'no session began in the month before %, so the clock may be wrong: nothing is dropped',
+                    now()
+                    USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format(
+                        'If the clock is right, CALL llm.drop_old_months(%s) drops what is past its retention.',
+                        keep_months
+                    );
+            END IF;
+            month := ops.drop_next_month(keep_months, coalesce((step ->> 'month')::date, '-infinity'));
+            IF month IS NOT NULL THEN
+                RETURN jsonb_build_object('month', month);
+            END IF;
+        WHEN 'audit months' THEN
+            IF to_regnamespace('audit') IS NOT NULL THEN
+                EXECUTE 'SELECT audit.create_months()';
+            END IF;
+        WHEN 'audit retention' THEN
+            EXECUTE 'SELECT audit.drop_old_months($1)' USING keep_months;
+    END CASE;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION ops.maintain_step(text, jsonb) IS 'Does the next piece of a job of llm.maintain(), which begins it '
+    'with {}, and returns what is to be handed to the one after it; NULL = nothing is left of the job. The transaction '
+    'between two is the caller''s';
+REVOKE ALL ON FUNCTION ops.maintain_step(text, jsonb) FROM public;
+
+CREATE OR REPLACE FUNCTION ops.is_failure(job text, state text, message text, detail text, hint text)
+RETURNS boolean
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF state = '55P03' AND detail LIKE 'At work: %' THEN
+        RAISE NOTICE '%: left to others. %', job, detail;
+        RETURN false;
+    END IF;
+    RAISE WARNING '%: %', job, message
+        USING ERRCODE = state, DETAIL = detail, HINT = coalesce(
+            nullif(hint, ''), 'The other jobs do not depend on it. Remove the cause, and CALL llm.maintain() again.'
+        );
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION ops.is_failure(text, text, text, text, text) IS 'Tells of a job of llm.maintain() that ended with an '
+    'error, and returns whether it failed: not where another session is at work on it';
+REVOKE ALL ON FUNCTION ops.is_failure(text, text, text, text, text) FROM public;
+
+-- Of its search_path: 11_create_months.sql.
+CREATE OR REPLACE PROCEDURE llm.maintain()
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    job pg_catalog.text;
+    step pg_catalog.jsonb;
+    message pg_catalog.text;
+    detail pg_catalog.text;
+    hint pg_catalog.text;
+    failed pg_catalog.text [];
+BEGIN
+    SET LOCAL search_path = pg_catalog, pg_temp;
+    FOREACH job IN ARRAY ARRAY[
+        'months', 'default rows', 'refresh', 'template uses', 'sessions retention', 'audit months', 'audit retention'
+    ] LOOP
+        step := '{}';
+        WHILE step IS NOT NULL LOOP
+            BEGIN
+                -- It is called again soon, so it waits for nobody for long.
+                SET LOCAL lock_timeout = '5s';
+                step := ops.maintain_step(job, step);
+            EXCEPTION
+                WHEN OTHERS THEN
+                    GET STACKED DIAGNOSTICS
+                        message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+                    IF ops.is_failure(job, SQLSTATE, message, detail, hint) THEN
+                        failed := failed || job;
+                    END IF;
+                    step := NULL;
+            END;
+            COMMIT;
+            SET LOCAL search_path = pg_catalog, pg_temp;
+        END LOOP;
+    END LOOP;
+    IF failed <> '{}' THEN
+        RAISE EXCEPTION 'jobs that failed: %', array_to_string(failed, ', ')
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'A WARNING above says why of each. The other jobs are done.';
+    END IF;
+    COMMIT;
+END
+$$;
+COMMENT ON PROCEDURE llm.maintain() IS 'Does what is due: this month and the next three, rows in DEFAULT, a refresh of '
+    'the rollups, folding of template uses, the months of the audit, and what llm.retention says. Run it every minute, '
+    'from as many places as you like, outside of a transaction: what one is at work on, another leaves. A job that '
+    'fails is told in a WARNING, the others go on, and the call ends with an error that names those that failed';
+REVOKE ALL ON PROCEDURE llm.maintain() FROM public;
