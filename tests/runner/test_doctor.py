@@ -29,11 +29,13 @@ def test_errors_are_told_with_what_to_do_until_nothing_is_wrong(dsn: str) -> Non
     assert done.stdout.splitlines()[1:] == [
         "error    late_refresh  rollup.state: nothing is summed up; no refresh has ended yet",
         "         CALL ops.refresh_rollups();",
+        f"error    months_ahead  audit.changes: there is no month {value(dsn, THIS_MONTH)}",
+        "         CALL llm.maintain();",
         f"error    months_ahead  llm.session_logs: there is no month {value(dsn, THIS_MONTH)}",
-        "         CALL llm.create_months();",
+        "         CALL llm.maintain();",
         f"error    months_ahead  llm.sessions: there is no month {value(dsn, THIS_MONTH)}",
-        "         CALL llm.create_months();",
-        "3 errors, 0 warnings",
+        "         CALL llm.maintain();",
+        "4 errors, 0 warnings",
     ]
     for line in done.stdout.splitlines():
         if line.startswith("         "):
@@ -46,8 +48,7 @@ THIS_MONTH = "SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM')"
 
 
 def test_warnings_alone_are_no_failure_and_programs_get_the_rows(dsn: str) -> None:
-    execute(dsn, "CALL llm.create_months()")
-    execute(dsn, "CALL ops.refresh_rollups()")
+    execute(dsn, "CALL llm.maintain()")
     done = llm_db("doctor", "--json", "--dsn", dsn)
     assert (done.returncode, json.loads(done.stdout)) == (0, [])
     # A name is data of a stranger: what would act on a terminal is spelled out.
@@ -89,7 +90,7 @@ def test_who_may_not_is_told_what_to_be_granted(dsn: str, login: str) -> None:
     execute(dsn, grant)
     done = llm_db("doctor", "--dsn", as_login)
     assert done.returncode == 7
-    assert "CALL llm.create_months();" in done.stdout
+    assert "CALL llm.maintain();" in done.stdout
     assert value(as_login, "SELECT count(*) > 20 FROM ops.sizes")
 
 
@@ -113,7 +114,7 @@ def test_an_owner_without_rights_and_a_standby(owned: str) -> None:
     done = llm_db("doctor", "--json", "--dsn", as_operator)
     todo = {row["what_to_do"] for row in json.loads(done.stdout)}
     assert todo == {
-        "CALL llm.create_months();",
+        "CALL llm.maintain();",
         "CALL ops.refresh_rollups();",
         "GRANT pg_read_all_stats TO keeper;",
     }

@@ -22,13 +22,12 @@ def make_healthy(**connection: str) -> None:
     connection.pop("autocommit", None)
     with psycopg.connect(**connection, autocommit=True) as db:
         company = found_company(db)
-        db.execute("CALL llm.create_months()")
         db.execute(
             "INSERT INTO llm.session_logs (session_id, request_time, deployment_id, template_id)"
             " VALUES (%s, now() - interval '2 days', %s, %s)",
             [company.session_id, company.deployment_id, company.template_id],
         )
-        db.execute("CALL ops.refresh_rollups()")
+        db.execute("CALL llm.maintain()")
 
 
 healthy_template = factories.postgresql_noproc(dbname="llm_healthy", depends_on="migrated", load=[make_healthy])
@@ -155,6 +154,8 @@ CAUSES: dict[str, tuple[str, Cause]] = {
         " UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'llm.users_active_idx'::regclass"),
     "key_behind": ("error", "INSERT INTO llm.models (model_id, model_name, model_type) VALUES (1000, 'own', 'chat')"),
     "key_near_end": ("error", "CREATE TABLE ops.narrow (id smallserial); SELECT setval('ops.narrow_id_seq', 30000)"),
+    "late_retention": ("warning", "INSERT INTO llm.retention VALUES ('sessions', 12);"
+        " SELECT llm.create_month('2024-01-01')"),
     "late_refresh": ("error", "UPDATE rollup.state SET closed_before = now() - interval '25 hours'"),
     "long_transaction": ("warning", another_transaction),
     "lost_state": ("error", "DELETE FROM rollup.state"),
@@ -248,9 +249,14 @@ ALSO: list[tuple[str, str, Cause]] = [
         " SELECT setval('ops.ids', 2000000000)"),
     ("late_refresh", "warning", "UPDATE rollup.state SET closed_before = now() - interval '61 minutes'"),
     ("late_refresh", "error", "SELECT ops.restart_rollups()"),
+    ("late_retention", "warning", "INSERT INTO llm.retention VALUES ('audit', 12);"
+        " SELECT audit.create_month('2024-01-01')"),
+    ("months_ahead", "error", lambda db: db.execute(f"DROP TABLE audit.changes_{month(db, 1)}")),
     ("months_ahead", "warning", lambda db: [
         db.execute(f"DROP TABLE llm.{table}_{month(db, 2)}") for table in ("session_logs", "sessions")
     ]),
+    ("rows_in_default", "warning", "INSERT INTO audit.changes (changed_at, table_name, row_key, operation)"
+        " VALUES ('2024-01-01Z', 'llm.users', '{}', 'TRUNCATE')"),
     ("unfit_sums", "error", "DELETE FROM rollup.usage"),
     ("unindexed_foreign_key", "warning", "CREATE TABLE ops.narrow (id integer PRIMARY KEY, a integer, \"B\" bigint"
         " REFERENCES llm.users)"),
@@ -276,6 +282,8 @@ def test_another_cause_shows_too(healthy: psycopg.Connection, name: str, level: 
 
 # As far as it may go.
 NOT_YET: list[tuple[str, Cause]] = [
+    ("late_retention", "INSERT INTO llm.retention VALUES ('sessions', 12), ('audit', 12);"
+        " SELECT llm.create_month((now() AT TIME ZONE 'UTC')::date - interval '12 months')"),
     ("key_near_end", "CREATE TABLE ops.narrow (id smallserial); SELECT setval('ops.narrow_id_seq', 24575)"),
     ("late_refresh", "UPDATE rollup.state SET closed_before = now() - interval '59 minutes'"),
     ("many_counters", CAUSES["many_counters"][1].replace("10001", "10000")),
@@ -352,7 +360,8 @@ def test_sizes_are_those_of_the_months_and_go_on_in_a_line(healthy: psycopg.Conn
     growth(healthy)
     sizes = dict(
         healthy.execute(
-            "SELECT relname, pg_total_relation_size(oid) FROM pg_class WHERE relkind = 'r' AND relname ~ '^sessions_(2|def)'"
+            "SELECT relname, pg_total_relation_size(oid) FROM pg_class"
+            " WHERE relkind = 'r' AND relname ~ '^sessions_(2|def)'"
         ).fetchall()
     )
     query = (

@@ -133,8 +133,8 @@ COMMENT ON FUNCTION ops.check_multixact_age() IS 'The oldest multixact of a data
 REVOKE ALL ON FUNCTION ops.check_multixact_age() FROM public;
 
 -- No function of PostgreSQL 15 to 18 says how many members are kept. But of multixacts it is known, and the pages that
--- were begun say how many members there are to each: 1636 members, or the offsets of 2048 multixacts, fill a page of 8 kB.
--- A multixact has two members at least.
+-- were begun say how many members there are to each: 1636 members, or the offsets of 2048 multixacts, fill a page of
+-- 8 kB. A multixact has two members at least.
 CREATE OR REPLACE FUNCTION ops.multixact_members()
 RETURNS bigint
 LANGUAGE sql
