@@ -88,15 +88,19 @@ def compared(should: psycopg.Connection, connection: psycopg.Connection, with_re
     with reading(connection):
         expected, actual = catalog.read(should), catalog.read(connection)
         faults = set(catalog.read_faults(connection)) - set(catalog.read_faults(should))
-        if not with_repeatables:
+        grants = role_grants(connection, actual)
+        roles = {name for name, *_ in grants}
+        if with_repeatables:
+            leave_out(expected, roles, actual)
+        else:
+            # They give what the roles have, too.
+            leave_out(actual, roles, expected)
             ours = set(repeatables.all_objects(repeatables.recorded(connection).values()))
             names = catalog_names(connection, ours) | catalog_names(should, ours)
             ignore(expected, names)
             ignore(actual, names)
-        lacking = lacking_of_roles(connection, expected, actual) if with_repeatables else []
         print_alike(should, expected, actual)
-        if with_repeatables:
-            lacking += lacking_rows(should, connection, actual)
+        lacking = lacking_rows(should, connection, actual) + lacking_of_roles(grants) if with_repeatables else []
     return differences(expected, actual, faults) + lacking
 
 
@@ -141,23 +145,29 @@ def lacking_rows(
     return found
 
 
-def lacking_of_roles(
-    connection: psycopg.Connection, expected: catalog.Catalog, actual: catalog.Catalog
-) -> list[Difference]:
-    """Roles are a cluster's, and the scratch server may have others; nor has it a ledger. So what ours lack, the
-    database tells itself. It fails nobody that a role is not there: making it may be another one's to do."""
+def role_grants(connection: psycopg.Connection, actual: catalog.Catalog) -> list[tuple[str, bool, str, bool]]:
+    """What the database itself says of the roles: their names, whether each is there, the statements, and whether each
+    is done. Nothing of a database that does not know, or does not tell this role."""
     if ("view", "ops.role_grants") not in actual:
         return []
     try:
         with connection.transaction():
-            rows = connection.execute("SELECT role_name, role_exists, statement, is_given FROM ops.role_grants")
-            grants = rows.fetchall()
+            return connection.execute(
+                "SELECT role_name, role_exists, statement, is_given FROM ops.role_grants"
+            ).fetchall()
     except psycopg.errors.InsufficientPrivilege:
-        return [Difference("view", "ops.role_grants", "roles were not compared, for you may not read it", True)]
-    names = {name for name, *_ in grants}
-    for key in expected.keys() - actual.keys():
-        if key[0] == "grant" and grantee(key[1]) in names:
-            del expected[key]
+        return []
+
+
+def leave_out(found: catalog.Catalog, names: set[str], there: catalog.Catalog) -> None:
+    """Grants to these roles that are not there. Roles are a cluster's, and the scratch server may have others; nor has
+    it a ledger to give rights to. What a role lacks, lacking_of_roles() says."""
+    for key in [key for key in found.keys() - there.keys() if key[0] == "grant" and grantee(key[1]) in names]:
+        del found[key]
+
+
+def lacking_of_roles(grants: list[tuple[str, bool, str, bool]]) -> list[Difference]:
+    """It fails nobody that a role is not there: making it may be for somebody else to do."""
     return [
         Difference("grant", statement.removeprefix("GRANT "), "missing, which migrate gives back")
         if exists
