@@ -1,4 +1,4 @@
--- depends: 0029.roles
+-- depends: 0030.audit
 
 -- How long what is kept: the rule stands here, and not in a line of cron that nobody finds.
 CREATE TABLE llm.retention (
@@ -7,7 +7,9 @@ CREATE TABLE llm.retention (
 
     CONSTRAINT retention_pkey PRIMARY KEY (what),
     CONSTRAINT retention_what_is_known CHECK (what IN ('audit', 'sessions')),
-    CONSTRAINT retention_keep_months_from_1_to_1200 CHECK (keep_months BETWEEN 1 AND 1200)
+    CONSTRAINT retention_keep_months_from_1_to_1200 CHECK (keep_months BETWEEN 1 AND 1200),
+    -- As audit.drop_old_months() has it, whoever asks.
+    CONSTRAINT retention_audit_keeps_12_months CHECK (what <> 'audit' OR keep_months >= 12)
 );
 COMMENT ON TABLE llm.retention IS '보존 기간: how long what is kept, by llm.maintain(); what has no row is kept for ever. '
     'Only its owner sets a rule: what drops months by it is not what decides';

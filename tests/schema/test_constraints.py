@@ -252,6 +252,11 @@ REFUSED = [
         "user_departments_department_id_fkey",
         "INSERT INTO llm.user_departments VALUES (%(user_id)s, '2020-01-01', " + NOBODY + ")",
     ),
+    ("retention_pkey", "INSERT INTO llm.retention SELECT * FROM llm.retention"),
+    ("retention_what_is_known", "INSERT INTO llm.retention VALUES ('users', 13)"),
+    ("retention_keep_months_from_1_to_1200", "UPDATE llm.retention SET keep_months = 0"),
+    ("retention_keep_months_from_1_to_1200", "UPDATE llm.retention SET keep_months = 1201"),
+    ("retention_audit_keeps_12_months", "INSERT INTO llm.retention VALUES ('audit', 11)"),
     ("state_pkey", "INSERT INTO rollup.state DEFAULT VALUES"),
     ("state_is_one_row", "INSERT INTO rollup.state (only_row) VALUES (false)"),
     ("notes_entity_is_known", "INSERT INTO rollup.notes VALUES ('users', 'now', 'now')"),
@@ -311,6 +316,7 @@ def standing(server: str) -> Iterator[tuple[psycopg.Connection, Company]]:
                 [company.session_id, company.deployment_id, company.template_id],
             )
             db.execute(ROLLUPS)
+            db.execute("INSERT INTO llm.retention VALUES ('sessions', 13)")
             yield db, company
 
 

@@ -207,6 +207,7 @@ def one_of_each(server: str) -> Iterator[str]:
                 "INSERT INTO llm.session_logs (session_id, deployment_id, template_id) VALUES (%s, %s, %s)",
                 [company.session_id, company.deployment_id, company.template_id],
             )
+            db.execute("INSERT INTO llm.retention VALUES ('sessions', 13)")
         yield dsn
 
 

@@ -255,13 +255,15 @@ def test_the_owner_runs_nothing_that_a_stranger_made(
         owner.execute("CALL ops.set_reporting_time_zone('Asia/Tokyo')")
         owner.execute("CALL ops.set_reporting_time_zone('Asia/Tokyo')")
         owner.execute("CALL llm.drop_old_months(13)")
+        owner.execute("INSERT INTO llm.retention VALUES ('sessions', 12)")
+        owner.execute("CALL llm.maintain()")
         # Nor is the session's own path another one afterwards.
         assert owner.execute("SHOW search_path").fetchone() == (path,)
 
 
 @pytest.mark.parametrize(
     "call",
-    ["llm.create_months()", "llm.move_default_rows()", "llm.drop_old_months(1000)", "ops.refresh_rollups()",
+    ["llm.create_months()", "llm.move_default_rows()", "llm.drop_old_months(1000)", "ops.refresh_rollups()", "llm.maintain()",
      "ops.set_reporting_time_zone('Asia/Seoul')", "ops.set_reporting_time_zone('UTC')"],
 )  # fmt: skip
 def test_the_callers_path_is_back_before_the_caller_goes_on(db: psycopg.Connection, call: str) -> None:

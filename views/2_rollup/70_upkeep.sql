@@ -2,7 +2,7 @@
 
 -- What upkeep asks before it acts: whether it is alone, who is writing, and whether a month may go.
 CREATE OR REPLACE FUNCTION rollup.lock_state(wait boolean)
-RETURNS void
+RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -15,26 +15,18 @@ BEGIN
     END IF;
     -- A row's lock, which needs a right to write here: an advisory lock could be taken, and kept, by any login.
     IF wait THEN
-        BEGIN
-            PERFORM 1 FROM rollup.state FOR NO KEY UPDATE;
-        EXCEPTION
-            -- The caller's lock_timeout.
-            WHEN lock_not_available THEN NULL;
-        END;
+        PERFORM 1 FROM rollup.state FOR NO KEY UPDATE;
     ELSE
         PERFORM 1 FROM rollup.state FOR NO KEY UPDATE SKIP LOCKED;
     END IF;
-    IF NOT FOUND THEN
-        PERFORM coalesce((SELECT s.only_row FROM rollup.state AS s), rollup.state_is_lost(true));
-        RAISE EXCEPTION 'another transaction is at work on the rollups'
-            USING ERRCODE = 'lock_not_available', DETAIL = ops.at_work('rollup.state', 'RowShareLock'),
-                HINT = 'A refresh, or a month that is dropped. Call again when it has ended, see pg_stat_activity.';
+    IF FOUND THEN
+        RETURN true;
     END IF;
+    RETURN coalesce((SELECT NOT s.only_row FROM rollup.state AS s), rollup.state_is_lost(false));
 END
 $$;
 COMMENT ON FUNCTION rollup.lock_state(boolean) IS 'One at a time: whoever writes rollups locks the row of rollup.state '
-    'to the end of the transaction. Raises lock_not_available where another has it: at once or, when told to wait, '
-    'after lock_timeout';
+    'to the end of the transaction. Whether it is locked now: without waiting, it may be somebody else''s';
 REVOKE ALL ON FUNCTION rollup.lock_state(boolean) FROM public;
 
 CREATE OR REPLACE FUNCTION rollup.writers()

@@ -26,8 +26,7 @@ BEGIN
         WHEN lock_not_available THEN
             RAISE EXCEPTION 'another change of months did not end within %', patience
                 USING ERRCODE = 'lock_not_available',
-                    DETAIL = ops.at_work('llm.sessions_default', 'ShareUpdateExclusiveLock'),
-                    HINT = 'Nothing changed; call again.';
+                    HINT = 'Who locks llm.sessions_default is in pg_locks. Nothing changed; call again.';
     END;
     SELECT string_agg(', ' || own::text, '') INTO own_tables
     FROM unnest(ARRAY[to_regclass('llm.sessions_' || suffix), to_regclass('llm.session_logs_' || suffix)]) AS own

@@ -32,9 +32,9 @@ COMMENT ON FUNCTION rollup.require_triggers() IS 'Raises where a trigger that no
     'time must not be closed then';
 REVOKE ALL ON FUNCTION rollup.require_triggers() FROM public;
 
--- A refresh is a row of steps, each a transaction of whoever takes them (ops.refresh_rollups(), llm.maintain()), and what
--- comes next is handed from one to the other. How far time may be closed is not: a step believes rollup.state alone, so
--- that nobody who may call it can close time that a writer takes for open.
+-- A refresh is a row of steps, each a transaction of whoever takes them (ops.refresh_rollups(), llm.maintain()), and
+-- what comes next is handed from one to the other. How far time may be closed is not: a step believes rollup.state
+-- alone, so that nobody who may call it can close time that a writer takes for open.
 CREATE OR REPLACE FUNCTION rollup.unaware_writers()
 RETURNS bigint
 LANGUAGE sql
@@ -64,8 +64,8 @@ BEGIN
     IF close_before > clock_timestamp() THEN
         RAISE EXCEPTION 'cannot close before %, which is still to come', close_before
             USING ERRCODE = 'invalid_parameter_value',
-                HINT = 'Writers would note every row until then. CALL ops.refresh_rollups() closes all but the last five '
-                    'minutes.';
+                HINT = 'Writers would note every row until then. CALL ops.refresh_rollups() closes all but the last '
+                    'five minutes.';
     END IF;
     IF (SELECT s.closed_before FROM rollup.state AS s) > clock_timestamp() THEN
         RAISE EXCEPTION 'the rollups are closed until %, which is still to come: the clock was wrong',
@@ -74,7 +74,11 @@ BEGIN
                 HINT = 'SELECT ops.restart_rollups(); and call again: all stored logs are summed up once more.';
     END IF;
     PERFORM rollup.require_triggers();
-    PERFORM rollup.lock_state(false);
+    IF NOT rollup.lock_state(false) THEN
+        RAISE EXCEPTION 'another transaction is at work on the rollups, so nothing was done'
+            USING ERRCODE = 'lock_not_available',
+                HINT = 'A refresh, or a month that is dropped. Call again when it has ended, see pg_stat_activity.';
+    END IF;
     -- Tell writers what is about to be closed. The next step waits for those who may not have heard of it.
     UPDATE rollup.state AS s
     SET noted_before = greatest(s.noted_before, close_before), announced_in = pg_current_xact_id(), awaited = NULL;
@@ -167,8 +171,8 @@ BEGIN
     RETURN step;
 END
 $$;
-COMMENT ON FUNCTION ops.refresh_step(jsonb) IS 'Does the next piece of a refresh, for ops.refresh_rollups(), and returns '
-    'what is to be handed to the one after it; NULL = it was the last. The transaction between two is the caller''s';
+COMMENT ON FUNCTION ops.refresh_step(jsonb) IS 'Does the next piece of a refresh, for ops.refresh_rollups(), and '
+    'returns what is to be handed to the one after it; NULL = it was the last. The caller commits after each';
 REVOKE ALL ON FUNCTION ops.refresh_step(jsonb) FROM public;
 
 -- Of its search_path: 11_create_months.sql.

@@ -7,6 +7,7 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
     VALUES
     -- reporting.may_read_people() asks for this. The schema is not theirs: they read the reports.
     ('llm_people_reader', 'SELECT', 'TABLE', ARRAY['llm.users'], ARRAY['user_name', 'user_email']),
+    ('llm_people_reader', 'EXECUTE', 'ROUTINE', ARRAY['ops.find_mentions(text[])'], NULL),
 
     ('llm_app', 'USAGE', 'SCHEMA', ARRAY['llm'], NULL),
     ('llm_app', 'SELECT', 'TABLE', ARRAY[
@@ -55,7 +56,7 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
         'llm.create_months(date, date)',
         'llm.drop_month(date)',
         'llm.drop_old_months(integer)',
-        'llm.erase_user(bigint)',
+        'llm.erase_user(bigint, text[])',
         'llm.fold_template_uses()',
         'llm.maintain()',
         'llm.move_default_rows()',
@@ -64,7 +65,7 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
         'ops.create_next_month(date[])',
         'ops.drop_month(date, boolean, timestamp with time zone)',
         'ops.drop_next_month(integer, date)',
-        'ops.is_failure(text, text, text, text, text)',
+        'ops.is_failure(text, text, text, text)',
         'ops.is_ours(oid)',
         'ops.maintain_step(text, jsonb)',
         'ops.month_problem(date)',

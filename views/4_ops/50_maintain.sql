@@ -1,4 +1,4 @@
--- needs: 0031.retention
+-- needs: 0030.audit 0031.retention
 
 -- Upkeep in one call: jobs of one step or many, of which one that fails stops none of the others.
 CREATE OR REPLACE FUNCTION ops.maintain_step(job text, step jsonb)
@@ -11,10 +11,32 @@ DECLARE
     keep_months constant integer := (SELECT r.keep_months FROM llm.retention AS r WHERE r.what || ' retention' = job);
     month date;
     unusual text;
-    folded bigint;
+    many bigint;
 BEGIN
-    IF job LIKE '% retention' AND keep_months IS NULL THEN
-        RETURN NULL;
+    IF job LIKE '% retention' THEN
+        IF keep_months IS NULL THEN
+            RETURN NULL;
+        END IF;
+        -- What is dropped by a clock that is years ahead is gone.
+        IF step = '{}' AND NOT EXISTS (
+            SELECT FROM llm.sessions AS s
+            WHERE s.session_id >= llm.uuidv7_floor(now() - interval '1 month')
+                AND s.session_id < llm.uuidv7_floor(now() + interval '1 day')
+        ) AND (
+            CASE job
+                WHEN 'audit retention'
+                    THEN EXISTS (SELECT FROM audit.months AS m WHERE m.month < ops.retention_border(keep_months))
+                ELSE EXISTS (SELECT FROM ops.months_before(ops.retention_border(keep_months)))
+            END
+        ) THEN
+            RAISE EXCEPTION 'nothing is dropped: no session began in the month before %, so the clock may be wrong',
+                now()
+                USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format(
+                    'If the clock is right, %s(%s) drops what is past its retention.',
+                    CASE job WHEN 'audit retention' THEN 'SELECT audit' ELSE 'CALL llm' END || '.drop_old_months',
+                    keep_months
+                );
+        END IF;
     END IF;
     CASE job
         WHEN 'months' THEN
@@ -34,8 +56,8 @@ BEGIN
             IF unusual IS NOT NULL THEN
                 RAISE EXCEPTION 'rows in DEFAULT are more than ten years old or more than one year ahead: %', unusual
                     USING ERRCODE = 'object_not_in_prerequisite_state',
-                        HINT = 'If they are meant, CALL llm.move_default_rows() makes their months. If not, correct their '
-                            'session_id, or delete them from llm.sessions.';
+                        HINT = 'If they are meant, CALL llm.move_default_rows() makes their months. If not, correct '
+                            'their session_id, or delete them from llm.sessions.';
             END IF;
         WHEN 'refresh' THEN
             step := CASE step
@@ -47,64 +69,68 @@ BEGIN
             END IF;
             RETURN step;
         WHEN 'template uses' THEN
-            folded := llm.fold_template_uses();
-            IF folded > 0 THEN
-                RAISE NOTICE 'folded % counters of template uses', folded;
+            many := llm.fold_template_uses();
+            IF many > 0 THEN
+                RAISE NOTICE 'folded % counters of template uses', many;
             END IF;
         WHEN 'sessions retention' THEN
-            IF step = '{}' AND EXISTS (SELECT FROM ops.months_before(ops.retention_border(keep_months)))
-                AND NOT EXISTS (
-                    SELECT FROM llm.sessions AS s
-                    WHERE s.session_id >= llm.uuidv7_floor(now() - interval '1 month')
-                        AND s.session_id < llm.uuidv7_floor(now() + interval '1 day')
-                ) THEN
-                RAISE EXCEPTION 'no session began in the month before %, so the clock may be wrong: nothing is dropped',
-                    now()
-                    USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format(
-                        'If the clock is right, CALL llm.drop_old_months(%s) drops what is past its retention.',
-                        keep_months
-                    );
-            END IF;
             month := ops.drop_next_month(keep_months, coalesce((step ->> 'month')::date, '-infinity'));
             IF month IS NOT NULL THEN
                 RETURN jsonb_build_object('month', month);
             END IF;
         WHEN 'audit months' THEN
-            IF to_regnamespace('audit') IS NOT NULL THEN
-                EXECUTE 'SELECT audit.create_months()';
+            many := audit.create_months();
+            IF many > 0 THEN
+                RAISE NOTICE 'made % months of the audit', many;
             END IF;
         WHEN 'audit retention' THEN
-            EXECUTE 'SELECT audit.drop_old_months($1)' USING keep_months;
+            many := audit.drop_old_months(keep_months);
+            IF many > 0 THEN
+                RAISE NOTICE 'dropped % months of the audit', many;
+            END IF;
     END CASE;
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION ops.maintain_step(text, jsonb) IS 'Does the next piece of a job of llm.maintain(), which begins it '
-    'with {}, and returns what is to be handed to the one after it; NULL = nothing is left of the job. The transaction '
-    'between two is the caller''s';
+    'with {}, and returns what is to be handed to the one after it; NULL = nothing is left of the job. The caller '
+    'commits after each';
 REVOKE ALL ON FUNCTION ops.maintain_step(text, jsonb) FROM public;
 
-CREATE OR REPLACE FUNCTION ops.is_failure(job text, state text, message text, detail text, hint text)
+CREATE OR REPLACE FUNCTION ops.is_failure(job text, state text, message text, hint text)
 RETURNS boolean
 LANGUAGE plpgsql
-STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    others text;
 BEGIN
-    IF state = '55P03' AND detail LIKE 'At work: %' THEN
-        RAISE NOTICE '%: left to others. %', job, detail;
-        RETURN false;
+    IF state = '55P03' THEN
+        -- The locks by which upkeep takes turns: of months, of rollups, and of the audit's months.
+        SELECT string_agg(DISTINCT coalesce('pid ' || k.pid, 'a prepared transaction'), ', ') INTO others
+        FROM pg_catalog.pg_locks AS k
+        WHERE k.granted AND k.pid IS DISTINCT FROM pg_backend_pid()
+            AND k.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
+            AND (k.relation, k.mode) IN (
+                ('llm.sessions_default'::regclass, 'ShareUpdateExclusiveLock'),
+                ('rollup.state'::regclass, 'RowShareLock'),
+                ('audit.changes'::regclass, 'ShareRowExclusiveLock'),
+                ('audit.changes'::regclass, 'AccessExclusiveLock')
+            );
+        IF others IS NOT NULL THEN
+            RAISE NOTICE '%: left to %, which is at work', job, others;
+            RETURN false;
+        END IF;
     END IF;
     RAISE WARNING '%: %', job, message
-        USING ERRCODE = state, DETAIL = detail, HINT = coalesce(
-            nullif(hint, ''), 'The other jobs do not depend on it. Remove the cause, and CALL llm.maintain() again.'
-        );
+        USING ERRCODE = state, HINT = coalesce(nullif(hint, ''), 'Remove the cause, and CALL llm.maintain() again.');
     RETURN true;
 END
 $$;
-COMMENT ON FUNCTION ops.is_failure(text, text, text, text, text) IS 'Tells of a job of llm.maintain() that ended with an '
-    'error, and returns whether it failed: not where another session is at work on it';
-REVOKE ALL ON FUNCTION ops.is_failure(text, text, text, text, text) FROM public;
+COMMENT ON FUNCTION ops.is_failure(text, text, text, text) IS 'Tells of a job of llm.maintain() that ended with an '
+    'error, given its SQLSTATE, message and hint, and returns whether it failed: not where another session''s upkeep '
+    'was in its way';
+REVOKE ALL ON FUNCTION ops.is_failure(text, text, text, text) FROM public;
 
 -- Of its search_path: 11_create_months.sql.
 CREATE OR REPLACE PROCEDURE llm.maintain()
@@ -114,7 +140,6 @@ DECLARE
     job pg_catalog.text;
     step pg_catalog.jsonb;
     message pg_catalog.text;
-    detail pg_catalog.text;
     hint pg_catalog.text;
     failed pg_catalog.text [];
 BEGIN
@@ -130,9 +155,8 @@ BEGIN
                 step := ops.maintain_step(job, step);
             EXCEPTION
                 WHEN OTHERS THEN
-                    GET STACKED DIAGNOSTICS
-                        message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-                    IF ops.is_failure(job, SQLSTATE, message, detail, hint) THEN
+                    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+                    IF ops.is_failure(job, SQLSTATE, message, hint) THEN
                         failed := failed || job;
                     END IF;
                     step := NULL;
