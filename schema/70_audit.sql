@@ -25,15 +25,15 @@ CREATE TABLE audit.changes (
     )
 ) PARTITION BY RANGE (changed_at);
 ALTER SEQUENCE audit.changes_change_id_seq OWNED BY audit.changes.change_id;
-COMMENT ON TABLE audit.changes IS '변경 감사 기록: every change of every table of schema llm but sessions, logs and counters, '
-    'a row each; partitioned by month (UTC). Written by triggers; nobody updates, deletes or truncates it';
+COMMENT ON TABLE audit.changes IS '변경 감사 기록: every change of every table of schema llm but sessions, logs and '
+    'counters, a row each; partitioned by month (UTC). Written by triggers; nobody updates, deletes or truncates it';
 COMMENT ON COLUMN audit.changes.changed_at IS '변경 시간: by the server''s clock, at the change itself';
-COMMENT ON COLUMN audit.changes.change_id IS '변경 번호: ascending; of one row''s changes the later one has the higher one. '
-    'Numbers that are missing are of transactions that were rolled back';
+COMMENT ON COLUMN audit.changes.change_id IS '변경 번호: ascending; of one row''s changes the later one has the higher '
+    'one. Numbers that are missing are of transactions that were rolled back';
 COMMENT ON COLUMN audit.changes.transaction_id IS '트랜잭션: changes with the same one were made together';
 COMMENT ON COLUMN audit.changes.table_name IS '테이블: schema.name, as it was called then';
-COMMENT ON COLUMN audit.changes.row_key IS '행 키: the values of the primary key''s columns, times in UTC; {} = all rows '
-    '(TRUNCATE, DROP). A change of the key is written twice, under the old one and the new one';
+COMMENT ON COLUMN audit.changes.row_key IS '행 키: the values of the primary key''s columns, times in UTC; {} = all '
+    'rows (TRUNCATE, DROP). A change of the key is written twice, under the old one and the new one';
 COMMENT ON COLUMN audit.changes.operation IS '작업: INSERT, UPDATE, DELETE, TRUNCATE; ERASE = llm.erase_user(), DROP = '
     'audit.drop_old_months()';
 COMMENT ON COLUMN audit.changes.login_name IS '로그인: the role that logged in (session_user)';
@@ -46,4 +46,5 @@ COMMENT ON COLUMN audit.changes.new_values IS '새 값: of the columns that chan
 CREATE INDEX changes_table_name_row_key_idx ON audit.changes (table_name, row_key);
 
 CREATE TABLE audit.changes_default PARTITION OF audit.changes DEFAULT;
-COMMENT ON TABLE audit.changes_default IS 'Changes of months that have no partition yet; audit.create_month() moves them';
+COMMENT ON TABLE audit.changes_default IS 'Changes of months that have no partition yet; audit.create_month() moves '
+    'them';

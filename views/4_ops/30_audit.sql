@@ -1,7 +1,7 @@
 -- needs: 0030.audit
 
--- Writes down one change. Of an UPDATE only what changed, so one that changes nothing leaves no row. The key is asked of
--- the catalog, so that no renamed column can make it wrong; TimeZone is set because a time is written as text.
+-- Writes down one change. Of an UPDATE only what changed, so one that changes nothing leaves no row. The key's columns
+-- are asked of the catalog, so that none that is renamed makes it wrong. TimeZone is set, as times are written as text.
 CREATE OR REPLACE FUNCTION audit.record()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -44,8 +44,8 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION audit.record() IS 'Trigger: writes a change to audit.changes. Runs as its owner, so that who changes '
-    'something need not, and cannot, write there';
+COMMENT ON FUNCTION audit.record() IS 'Trigger: writes a change to audit.changes. Runs as its owner, so that who '
+    'changes something need not, and cannot, write there';
 REVOKE ALL ON FUNCTION audit.record() FROM public;
 
 CREATE OR REPLACE PROCEDURE audit.watch(watched regclass)
@@ -53,20 +53,24 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    name constant text := (SELECT c.relname FROM pg_catalog.pg_class AS c WHERE c.oid = watched);
+    made record;
 BEGIN
-    EXECUTE format(
-        'CREATE OR REPLACE TRIGGER %I AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION audit.record()',
-        name || '_changes_are_audited', watched
-    );
-    EXECUTE format(
-        'COMMENT ON TRIGGER %I ON %s IS ''Every change is in audit.changes''', name || '_changes_are_audited', watched
-    );
-    EXECUTE format(
-        'CREATE OR REPLACE TRIGGER %I AFTER TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION audit.record()',
-        name || '_truncation_is_audited', watched
-    );
-    EXECUTE format('COMMENT ON TRIGGER %I ON %s IS ''TRUNCATE deletes''', name || '_truncation_is_audited', watched);
+    FOR made IN
+        SELECT format('%I', c.relname || t.suffix) AS name, t.event, t.level, t.comment
+        FROM pg_catalog.pg_class AS c
+        CROSS JOIN (
+            VALUES
+            ('_changes_are_audited', 'INSERT OR UPDATE OR DELETE', 'ROW', 'Every change is in audit.changes'),
+            ('_truncation_is_audited', 'TRUNCATE', 'STATEMENT', 'TRUNCATE deletes')
+        ) AS t (suffix, event, level, comment)
+        WHERE c.oid = watched
+    LOOP
+        EXECUTE format(
+            'CREATE OR REPLACE TRIGGER %s AFTER %s ON %s FOR EACH %s EXECUTE FUNCTION audit.record()',
+            made.name, made.event, watched, made.level
+        );
+        EXECUTE format('COMMENT ON TRIGGER %s ON %s IS %L', made.name, watched, made.comment);
+    END LOOP;
 END
 $$;
 COMMENT ON PROCEDURE audit.watch(regclass) IS 'Makes the two triggers that write a table''s changes to audit.changes; '
@@ -89,8 +93,8 @@ BEGIN
             HINT = 'llm.erase_user() takes the data of a person out of it, audit.drop_old_months() drops old months.';
 END
 $$;
-COMMENT ON FUNCTION audit.refuse_change() IS 'Trigger: refuses UPDATE, DELETE and TRUNCATE with insufficient_privilege, '
-    'also to the owner, unless audit.may_change is on';
+COMMENT ON FUNCTION audit.refuse_change() IS 'Trigger: refuses UPDATE, DELETE and TRUNCATE with '
+    'insufficient_privilege, also to the owner, unless audit.may_change is on';
 REVOKE ALL ON FUNCTION audit.refuse_change() FROM public;
 
 CREATE OR REPLACE FUNCTION audit.history(table_name text, VARIADIC row_key text [])
@@ -103,8 +107,8 @@ BEGIN ATOMIC
     WHERE c.table_name = history.table_name AND c.row_key IN (history.row_key, '{}')
     ORDER BY c.change_id, c.changed_at;
 END;
-COMMENT ON FUNCTION audit.history(text, text []) IS '행 이력: the changes of one row, oldest first, given its table and its '
-    'key: audit.history(''llm.users'', ''42''); a TRUNCATE of the table is among them';
+COMMENT ON FUNCTION audit.history(text, text []) IS '행 이력: the changes of one row, oldest first, given its table '
+    'and its key: audit.history(''llm.users'', ''42''); a TRUNCATE of the table is among them';
 REVOKE ALL ON FUNCTION audit.history(text, text []) FROM public;
 
 -- With its owner's rights, for the reporting time zone is not the auditor's to read.

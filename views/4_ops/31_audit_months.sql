@@ -11,11 +11,12 @@ FROM pg_catalog.pg_inherits AS i
 INNER JOIN pg_catalog.pg_class AS c ON i.inhrelid = c.oid
 WHERE i.inhparent = 'audit.changes'::regclass
 ORDER BY month NULLS LAST;
-COMMENT ON VIEW audit.months IS '월별 감사 기록: the months (UTC) of audit.changes with their sizes, and last the DEFAULT '
-    'partition';
+COMMENT ON VIEW audit.months IS '월별 감사 기록: the months (UTC) of audit.changes with their sizes, and last the '
+    'DEFAULT partition';
 COMMENT ON COLUMN audit.months.month IS '월: first day of the month (UTC); NULL = DEFAULT';
 COMMENT ON COLUMN audit.months.partition_name IS '파티션: table in schema audit';
-COMMENT ON COLUMN audit.months.estimated_rows IS '행 수 추정: rows as of the last ANALYZE or VACUUM; NULL = neither has run';
+COMMENT ON COLUMN audit.months.estimated_rows IS '행 수 추정: rows as of the last ANALYZE or VACUUM; NULL = neither has '
+    'run';
 COMMENT ON COLUMN audit.months.total_bytes IS '저장 크기: table, indexes and TOAST, in bytes';
 
 -- Who writes one of the audited tables holds a lock on audit.changes until COMMIT. A change of months asks for its own
@@ -143,6 +144,6 @@ END
 $$;
 COMMENT ON FUNCTION audit.drop_old_months(integer) IS 'Drops the months of audit.changes that are over since more than '
     'keep_months months (UTC), and writes down that it did. Returns how many months it dropped. At least 12 are kept, '
-    'whoever asks. lock_not_available where a transaction holds the table for longer than 100 ms: nothing changed, call '
-    'again';
+    'whoever asks. lock_not_available where a transaction holds the table for longer than 100 ms: nothing changed, '
+    'call again';
 REVOKE ALL ON FUNCTION audit.drop_old_months(integer) FROM public;

@@ -1,8 +1,8 @@
 -- needs: 0030.audit
 
--- Erasure: what a person is called is looked for in every text of ours and replaced. Names and addresses are compared as
--- people and programs write them, so each letter is a small regular expression: composed or not (NFC, NFD), percent-
--- encoded as in a URL, escaped as in JSON, a quote doubled as in CSV.
+-- Erasure: what a person is called is looked for in every text of ours, and replaced. A name is written in several
+-- ways, so each letter is a small regular expression: composed or not (NFC, NFD), percent-encoded as in a URL, escaped
+-- as in JSON, a quote doubled as in CSV.
 CREATE OR REPLACE FUNCTION ops.spelled(word text)
 RETURNS text
 LANGUAGE sql
@@ -41,9 +41,9 @@ COMMENT ON FUNCTION ops.spelled(text) IS 'A regular expression for a word in eve
     'not, percent-encoded, escaped as in JSON or CSV; a blank within it is any blanks, dots, hyphens or underscores';
 REVOKE ALL ON FUNCTION ops.spelled(text) FROM public;
 
--- A letter or digit before or behind makes it another word: "Kim" is not in "Kimchi". Korean puts particles right behind
--- a name, so there a Hangul syllable ends no match; before a name it does. "\nKim" and "%2FKim" are words in JSON and in
--- a URL.
+-- A letter or digit before or behind makes it another word: "Kim" is not in "Kimchi". Korean puts particles right
+-- behind a name, so a Hangul syllable there does not; one before a name does. "\nKim" and "%2FKim" are words in JSON
+-- and in a URL. A name within an e-mail address is no name, but the address of anybody.
 CREATE OR REPLACE FUNCTION ops.mention_pattern(words text [], spared text [])
 RETURNS text
 LANGUAGE sql
@@ -62,7 +62,9 @@ RETURN (
             CROSS JOIN LATERAL generate_series(1, char_length(s.spared) - w.size + 1) AS p (place)
             WHERE lower(substr(s.spared, p.place, w.size)) = lower(w.word)
         ), '')
-        || w.spelled || '(?![A-Za-z0-9\u00AA\u00B5\u00BA\u00C0-\u1FFF])', '|'
+        || CASE WHEN w.word LIKE '%@%' THEN '' ELSE '(?<![A-Za-z0-9._%+-]@[A-Za-z0-9.-]*)' END
+        || w.spelled || '(?![A-Za-z0-9\u00AA\u00B5\u00BA\u00C0-\u1FFF])'
+        || CASE WHEN w.word LIKE '%@%' THEN '' ELSE '(?![A-Za-z0-9._%+-]*@[A-Za-z0-9])' END, '|'
     )
     FROM (
         SELECT DISTINCT normalize(u) AS word, char_length(normalize(u)) AS size, ops.spelled(u) AS spelled
@@ -71,7 +73,8 @@ RETURN (
     ) AS w
 );
 COMMENT ON FUNCTION ops.mention_pattern(text [], text []) IS 'A regular expression for any of these words as a whole '
-    'word, whatever its case, but not where it stands within one of those that are spared; NULL = no words';
+    'word, whatever its case, but not where it stands within one of those that are spared, or within an e-mail address '
+    'if it is none itself; NULL = no words';
 REVOKE ALL ON FUNCTION ops.mention_pattern(text [], text []) FROM public;
 
 -- One name for what a text can be in.
@@ -149,10 +152,12 @@ WHERE n.nspname IN ('llm', 'rollup', 'reporting', 'ops', 'audit', 'llm_db') AND 
         WHERE k.conrelid = c.oid AND k.contype = 'f' AND a.attnum = any(k.conkey)
     )
 ORDER BY n.nspname = 'audit', c.oid, a.attnum;
-COMMENT ON VIEW ops.text_columns IS '텍스트 열: every column of our tables in which a text can be: text, its arrays and jsonb';
+COMMENT ON VIEW ops.text_columns IS '텍스트 열: every column of our tables in which a text can be: text, its arrays and '
+    'jsonb';
 COMMENT ON COLUMN ops.text_columns.relation IS '테이블: a partitioned table stands for its partitions';
 COMMENT ON COLUMN ops.text_columns.column_name IS '열';
-COMMENT ON COLUMN ops.text_columns.of_user IS '사용자 조건: which rows t are those of the user $3, as SQL; NULL = of no user';
+COMMENT ON COLUMN ops.text_columns.of_user IS '사용자 조건: which rows t are those of the user $3, as SQL; NULL = of '
+    'no user';
 
 CREATE OR REPLACE FUNCTION ops.find_mentions(words text [])
 RETURNS TABLE (object text, column_name text, found_in jsonb)
@@ -166,14 +171,14 @@ DECLARE
 BEGIN
     FOR place IN SELECT x.relation, x.column_name FROM ops.text_columns AS x WHERE pattern IS NOT NULL LOOP
         RETURN QUERY EXECUTE format(
-            'SELECT %L::text, %L::text, to_jsonb(t) FROM %s AS t WHERE ops.erased(t.%I, $1, '''') IS DISTINCT FROM t.%4$I',
-            place.relation, place.column_name, place.relation, place.column_name
+            'SELECT %L::text, %L::text, to_jsonb(t) FROM %1$s AS t '
+            'WHERE ops.erased(t.%2$I, $1, '''') IS DISTINCT FROM t.%2$I', place.relation, place.column_name
         ) USING pattern;
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION ops.find_mentions(text []) IS '언급 검색: every row of ours that has one of these words in a text, as a '
-    'whole word and whatever its case: table, column, and the row. Reads everything, with its owner''s rights';
+COMMENT ON FUNCTION ops.find_mentions(text []) IS '언급 검색: every row of ours that has one of these words in a text, as '
+    'a whole word and whatever its case: table, column, and the row. Reads everything, with its owner''s rights';
 REVOKE ALL ON FUNCTION ops.find_mentions(text []) FROM public;
 
 CREATE OR REPLACE FUNCTION ops.audited_rows_of(person bigint)
@@ -193,10 +198,11 @@ BEGIN
             k.conrelid::regclass::text AS referring,
             f.attname::text AS column_name,
             (
-                SELECT string_agg(format('t.%I::text', a.attname), ', ' ORDER BY array_position(i.indkey::int2 [], a.attnum))
-                FROM pg_catalog.pg_index AS i
-                INNER JOIN pg_catalog.pg_attribute AS a ON i.indrelid = a.attrelid AND a.attnum = any(i.indkey)
-                WHERE i.indrelid = k.conrelid AND i.indisprimary
+                SELECT string_agg(format('t.%I::text', a.attname), ', ' ORDER BY i.place)
+                FROM pg_catalog.pg_index AS p
+                CROSS JOIN LATERAL unnest(p.indkey) WITH ORDINALITY AS i (attnum, place)
+                INNER JOIN pg_catalog.pg_attribute AS a ON p.indrelid = a.attrelid AND i.attnum = a.attnum
+                WHERE p.indrelid = k.conrelid AND p.indisprimary
             ) AS row_key
         FROM pg_catalog.pg_constraint AS k
         INNER JOIN pg_catalog.pg_attribute AS f ON k.conrelid = f.attrelid AND k.conkey[1] = f.attnum
@@ -229,7 +235,9 @@ DECLARE
     stand_in constant text := 'erased-' || person;
     stand_in_email constant text := stand_in || '@erased.invalid';
     person_key constant text [] := ARRAY[person::text];
-    also_pattern constant text := ops.mention_pattern(also, ARRAY[stand_in, stand_in_email]);
+    -- Of what is ours, a name may be a part.
+    spared constant text [] := ARRAY[stand_in, 's3://'];
+    also_pattern constant text := ops.mention_pattern(also, spared);
     other bigint;
     names text [];
     emails text [];
@@ -299,7 +307,7 @@ BEGIN
         FROM (VALUES
             (1, 'address', ops.mention_pattern(emails, others || stand_in_email), stand_in_email),
             (2, 'word', also_pattern, stand_in),
-            (3, 'name', ops.mention_pattern(names, ARRAY[stand_in, stand_in_email]), stand_in)
+            (3, 'name', ops.mention_pattern(names, spared), stand_in)
         ) AS s (number, kind, pattern, stand_in)
         WHERE s.pattern IS NOT NULL
         ORDER BY s.number
@@ -388,6 +396,6 @@ $$;
 COMMENT ON FUNCTION llm.erase_user(bigint, text []) IS '개인정보 삭제: replaces who a user is, by erased-42 and '
     'erased-42@erased.invalid, wherever it stands in a table of ours: the e-mail addresses anywhere, the names in the '
     'user''s own rows and where an address is beside them, and the words given as also anywhere. Returns what was done '
-    'by table and column, and where names are left. No number of any report changes. no_data_found for an unknown user, '
-    'object_not_in_prerequisite_state while sessions of the user run, lock_not_available after 60 seconds';
+    'by table and column, and where names are left. No number of any report changes. no_data_found for an unknown '
+    'user, object_not_in_prerequisite_state while sessions of the user run, lock_not_available after 60 seconds';
 REVOKE ALL ON FUNCTION llm.erase_user(bigint, text []) FROM public;
