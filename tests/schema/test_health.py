@@ -42,7 +42,8 @@ def healthy(healthy_clone: psycopg.Connection) -> psycopg.Connection:
 
 
 def dsn_of(db: psycopg.Connection, **others: str) -> str:
-    return make_conninfo(db.info.dsn, **others)
+    info = db.info
+    return make_conninfo(host=info.host, port=info.port, user=info.user, **{"dbname": info.dbname, **others})
 
 
 def found(db: psycopg.Connection, name: str) -> list[tuple[str, str, str, str]]:

@@ -184,7 +184,7 @@ BEGIN ATOMIC
             )::text AS indexed,
             n.oid IS NOT NULL AS is_constraint,
             row_number() OVER (
-                ORDER BY n.oid IS NOT NULL DESC, i.indisunique DESC, i.indisreplident DESC, i.indexrelid
+                ORDER BY n.oid IS NULL ASC, i.indisunique DESC, i.indisreplident DESC, i.indexrelid ASC
             ) AS place
         FROM pg_catalog.pg_index AS i
         INNER JOIN pg_catalog.pg_class AS c ON i.indexrelid = c.oid
