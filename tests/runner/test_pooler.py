@@ -26,10 +26,11 @@ TOY = {
     "0002.slow": "-- transactional: false\nCREATE INDEX CONCURRENTLY first_idx ON public.first (id);\n"
     "-- DOWN --DROP INDEX CONCURRENTLY public.first_idx;",
 }
-# All that one client can leave to the next.
+# All that one client can leave to the next. That a library is loaded by now, with settings of its own, is nothing left.
 SESSION = """
 SELECT
-    (SELECT jsonb_object_agg(name, format('%s (%s)', setting, source)) FROM pg_settings WHERE name !~ '^transaction_'),
+    (SELECT jsonb_object_agg(name, format('%s (%s)', setting, source)) FROM pg_settings
+        WHERE name !~ '^(transaction_|plpgsql[.])'),
     (SELECT array_agg(statement) FROM pg_prepared_statements),
     (SELECT array_agg(name) FROM pg_cursors),
     (SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory'),
