@@ -93,10 +93,12 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
     SELECT 'TABLE', format('%s.%s', n.nspname, c.relname), c.oid
     FROM pg_catalog.pg_class AS c
     INNER JOIN pg_catalog.pg_namespace AS n ON c.relnamespace = n.oid
+    WHERE ops.is_ours(n.oid)
     UNION ALL
     SELECT 'ROUTINE', format('%s.%s(%s)', n.nspname, p.proname, oidvectortypes(p.proargtypes)), p.oid
     FROM pg_catalog.pg_proc AS p
     INNER JOIN pg_catalog.pg_namespace AS n ON p.pronamespace = n.oid
+    WHERE ops.is_ours(n.oid)
     UNION ALL
     SELECT 'DATABASE', quote_ident(d.datname), d.oid
     FROM pg_catalog.pg_database AS d
