@@ -88,7 +88,9 @@ CREATE OR REPLACE FUNCTION ops.check_many_counters()
 RETURNS TABLE (level text, object text, detail text, what_to_do text)
 LANGUAGE sql
 STABLE
-BEGIN ATOMIC
+-- As text, so that it stands in the way of no change of the counters' table.
+SET search_path = pg_catalog, pg_temp
+AS $$
     -- By template: the key's order finds those that are to be folded without reading the others.
     SELECT
         'warning',
@@ -106,7 +108,7 @@ BEGIN ATOMIC
             LIMIT 10001
         ) AS f
     ) > 10000;
-END;
+$$;
 COMMENT ON FUNCTION ops.check_many_counters() IS 'More than 10,000 counters of REPEATABLE READ and SERIALIZABLE '
     'transactions: warning. Each such transaction leaves one for each template, and usage_count adds them all up';
 REVOKE ALL ON FUNCTION ops.check_many_counters() FROM public;
