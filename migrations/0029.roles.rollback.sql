@@ -1,3 +1,5 @@
+COMMENT ON SCHEMA ops IS 'What DBAs read and call: the state of partitions and rollups, and their upkeep';
+
 -- The roles stay: they belong to the cluster, and other databases of it may use them. What they were given in our
 -- schemas goes.
 DO $$

@@ -1,5 +1,8 @@
 -- depends: 0028.emails-in-any-locale
 
+COMMENT ON SCHEMA ops IS 'What DBAs read and call: the state of partitions and rollups, their upkeep, and what each '
+    'role may do';
+
 -- The roles of docs/roles.md. Like llm_analyst they belong to the whole cluster, so another database of it (or the DBA,
 -- beforehand) may have made them already, even at this very moment. What each may do is given by ops.grant_to_roles(),
 -- and nothing fails where a role is missing.

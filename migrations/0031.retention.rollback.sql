@@ -9,5 +9,5 @@ BEGIN
 END
 $$;
 
-ALTER TABLE rollup.state DROP COLUMN announced_in, DROP COLUMN awaited;
+DROP TABLE rollup.announcements;
 DROP TABLE llm.retention;

@@ -17,9 +17,18 @@ COMMENT ON COLUMN llm.retention.what IS '대상: sessions, with their logs, by t
     'the month of the change';
 COMMENT ON COLUMN llm.retention.keep_months IS '보존 개월 수: months (UTC) that are kept beside the current one';
 
--- Which writers a refresh has to wait for. It was a variable of ops.refresh_rollups(), which now takes its steps as
--- functions that whoever is not the owner may call too: they believe this.
-ALTER TABLE rollup.state ADD COLUMN announced_in xid8 NULL, ADD COLUMN awaited text [] NULL;
-COMMENT ON COLUMN rollup.state.announced_in IS 'The transaction that last set noted_before; NULL = none has';
-COMMENT ON COLUMN rollup.state.awaited IS 'The transactions that were writing when it had committed, as '
-    'pg_locks.virtualtransaction: no time is closed while one of them goes on; NULL = nobody has looked yet';
+-- What ops.refresh_rollups() kept in variables. Its steps are functions now, that others than the owner may call too:
+-- they believe this.
+CREATE TABLE rollup.announcements (
+    announced_in xid8        NOT NULL,
+    noted_before timestamptz NOT NULL,
+    awaited      text []     NULL,
+
+    CONSTRAINT announcements_pkey PRIMARY KEY (announced_in)
+);
+COMMENT ON TABLE rollup.announcements IS 'What refreshes have told writers; no time is closed before all who write '
+    'have heard that it is going to be. Only refreshes that are at work, or were cut off, have a row';
+COMMENT ON COLUMN rollup.announcements.announced_in IS 'Key: the transaction that told it';
+COMMENT ON COLUMN rollup.announcements.noted_before IS 'Which time is about to be closed';
+COMMENT ON COLUMN rollup.announcements.awaited IS 'Who was writing when that had been committed, as '
+    'pg_locks.virtualtransaction; NULL = nobody has looked yet';

@@ -11,7 +11,8 @@ CREATE SCHEMA reporting;
 COMMENT ON SCHEMA reporting IS 'What analysts read: views only, each with its meaning and units in its comments';
 
 CREATE SCHEMA ops;
-COMMENT ON SCHEMA ops IS 'What DBAs read and call: the state of partitions and rollups, and their upkeep';
+COMMENT ON SCHEMA ops IS 'What DBAs read and call: the state of partitions and rollups, their upkeep, and what each '
+    'role may do';
 
 CREATE SCHEMA audit;
 COMMENT ON SCHEMA audit IS 'What auditors read: who changed what, and when';

@@ -24,8 +24,6 @@ CREATE TABLE rollup.state (
     noted_before    timestamptz NOT NULL DEFAULT '-infinity',
     activity_before date        NOT NULL DEFAULT '-infinity',
     refreshed_at    timestamptz NULL,
-    announced_in    xid8        NULL,
-    awaited         text []     NULL,
 
     CONSTRAINT state_pkey PRIMARY KEY (only_row),
     CONSTRAINT state_is_one_row CHECK (only_row)
@@ -38,9 +36,20 @@ COMMENT ON COLUMN rollup.state.closed_before IS 'Requests before this time are i
 COMMENT ON COLUMN rollup.state.noted_before IS 'Writers note what they change before this time';
 COMMENT ON COLUMN rollup.state.activity_before IS 'rollup.activity is right for days before this one';
 COMMENT ON COLUMN rollup.state.refreshed_at IS 'When ops.refresh_rollups() last ended';
-COMMENT ON COLUMN rollup.state.announced_in IS 'The transaction that last set noted_before; NULL = none has';
-COMMENT ON COLUMN rollup.state.awaited IS 'The transactions that were writing when it had committed, as '
-    'pg_locks.virtualtransaction: no time is closed while one of them goes on; NULL = nobody has looked yet';
+
+CREATE TABLE rollup.announcements (
+    announced_in xid8        NOT NULL,
+    noted_before timestamptz NOT NULL,
+    awaited      text []     NULL,
+
+    CONSTRAINT announcements_pkey PRIMARY KEY (announced_in)
+);
+COMMENT ON TABLE rollup.announcements IS 'What refreshes have told writers; no time is closed before all who write '
+    'have heard that it is going to be. Only refreshes that are at work, or were cut off, have a row';
+COMMENT ON COLUMN rollup.announcements.announced_in IS 'Key: the transaction that told it';
+COMMENT ON COLUMN rollup.announcements.noted_before IS 'Which time is about to be closed';
+COMMENT ON COLUMN rollup.announcements.awaited IS 'Who was writing when that had been committed, as '
+    'pg_locks.virtualtransaction; NULL = nobody has looked yet';
 
 -- No key and no index: nobody who adds a row can wait for anybody.
 CREATE TABLE rollup.notes (

@@ -120,8 +120,8 @@ def test_the_cronjob_for_kubernetes(host: Host) -> None:
 def test_the_statement_for_pg_cron(host: Host) -> None:
     schedule, call = re.search(r"cron\.schedule\('[^']+', '([^']+)', '([^']+)'\)", host.page("pg_cron")).groups()
     assert schedule == "* * * * *"
-    host.does_it(["psql", "-X", "-q", "-c", call], PGDATABASE=make_conninfo(host.dsn, user=host.login),
-                 PGOPTIONS="-c client_min_messages=warning")  # fmt: skip
+    quiet = make_conninfo(host.dsn, user=host.login, options="-c client_min_messages=warning")
+    host.does_it(["psql", "-X", "-q", "-d", quiet, "-c", call])
 
 
 def test_the_rule_for_retention(db: psycopg.Connection, host: Host) -> None:

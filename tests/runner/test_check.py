@@ -254,6 +254,8 @@ DRIFT = {
         [
             "table llm.session_logs_2020_01: does not fire the trigger session_logs_have_a_sequence of "
             "llm.session_logs",
+            "table llm.session_logs_2020_01: does not fire the trigger session_logs_are_not_written_over of "
+            "llm.session_logs",
         ],
     ),
     "row missing": (

@@ -257,6 +257,7 @@ REFUSED = [
     ("retention_keep_months_from_1_to_1200", "UPDATE llm.retention SET keep_months = 0"),
     ("retention_keep_months_from_1_to_1200", "UPDATE llm.retention SET keep_months = 1201"),
     ("retention_audit_keeps_12_months", "INSERT INTO llm.retention VALUES ('audit', 11)"),
+    ("announcements_pkey", "INSERT INTO rollup.announcements SELECT * FROM rollup.announcements"),
     ("state_pkey", "INSERT INTO rollup.state DEFAULT VALUES"),
     ("state_is_one_row", "INSERT INTO rollup.state (only_row) VALUES (false)"),
     ("notes_entity_is_known", "INSERT INTO rollup.notes VALUES ('users', 'now', 'now')"),
@@ -288,6 +289,7 @@ REFUSED = [
 
 # One row in each, of no project, department or earlier day.
 ROLLUPS = """
+INSERT INTO rollup.announcements VALUES ('3', '2020-01-01');
 INSERT INTO rollup.notes VALUES ('logs', '2020-01-01', '2020-01-02');
 INSERT INTO rollup.usage VALUES ('2020-01-01', '2020-01-01', NULL, 1, 0, 1, 0, 0, 0, NULL, 'now', 'now', 'project');
 INSERT INTO rollup.hours VALUES ('2020-01-01', '2020-01-01', 1, '2020-01-01', 1, 0, 1, 0);

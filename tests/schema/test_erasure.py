@@ -39,7 +39,7 @@ CODES = {
     ("llm.deployments", "environment"), ("llm.deployments", "status"), ("llm.sessions", "session_type"),
     ("llm.sessions", "status"), ("llm.prompt_templates_base", "task_category"),
     ("llm.prompt_templates_base", "version"), ("audit.changes", "operation"), ("rollup.notes", "entity"),
-    ("llm_db.migrations", "state"), ("llm_db.grants", "privilege"),
+    ("llm.retention", "what"), ("llm_db._yoyo_log", "operation"), ("llm_db.migrations", "state"), ("llm_db.grants", "privilege"),
 }  # fmt: skip
 # Of this a wrong text stops the triggers.
 LEFT_ALONE = {("rollup.state", "time_zone")}
@@ -106,8 +106,11 @@ def filled(server: str) -> Iterator[psycopg.Connection]:
             )
             db.execute("CALL ops.refresh_rollups()")
             db.execute("INSERT INTO rollup.notes (entity, from_time, until_time) VALUES ('logs', now(), now())")
-            db.execute("INSERT INTO llm_db.views VALUES ('a', 'b'); INSERT INTO llm_db.grants VALUES"
-                       " ('a', 'b', 'c', 'SELECT', false)")
+            db.execute(
+                "INSERT INTO llm_db.views VALUES ('a', 'b'); INSERT INTO llm_db.grants VALUES"
+                " ('a', 'b', 'c', 'SELECT', false)"
+            )
+            db.execute("INSERT INTO llm.retention VALUES ('audit', 60)")
             db.execute("SELECT audit.create_months()")
             yield db
 
@@ -152,6 +155,7 @@ def test_a_person_is_nowhere_afterwards(filled: psycopg.Connection, name: str, a
         " RETURNING user_id",
         [name, f"{uuid.uuid4().hex}@example.com", department],
     ).fetchone()[0]
+    address = address.replace("@", f"{user_id}@")
     # An address and a name that the person had before.
     db.execute("UPDATE llm.users SET user_name = 'Zqbefore', user_email = %s WHERE user_id = %s", [address, user_id])
     db.execute("UPDATE llm.users SET user_name = %s WHERE user_id = %s", [name, user_id])

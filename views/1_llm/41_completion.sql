@@ -25,6 +25,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION llm.refuse_rewriting() IS 'Trigger: refuses, with insufficient_privilege, that somebody who may '
-    'update some columns only writes over what is known. Its arguments: the table, and the column whose UPDATE makes the '
-    'difference. Runs as who updates';
+    'update some columns only writes over what is known. Its arguments: the table, and the column whose UPDATE makes '
+    'the difference. Runs as who updates';
 REVOKE ALL ON FUNCTION llm.refuse_rewriting() FROM public;

@@ -1,8 +1,8 @@
 -- needs: 0012.user-departments
 
 -- Who a person is: names, e-mail addresses, and texts in which anybody may be named (descriptions and S3 paths). Who
--- reads reports sees them where this says so, and else NULL. It asks for a right to the table itself, so that the owner,
--- llm_people_reader and whoever else may read names there read them here too.
+-- reads reports sees them where this says so, and else NULL. It asks for a right to the table itself, so that the
+-- owner, llm_people_reader and whoever else may read names there read them here too.
 --
 -- A report writes `column || (SELECT '' WHERE reporting.may_read_people())`. The subquery is run once a query, before
 -- the rows, and what a reader's own function gets to see has passed it. || is strict: a query for one name makes an

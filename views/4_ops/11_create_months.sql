@@ -17,8 +17,8 @@ DECLARE
     -- The month's own tables, if it has any: someone may be reading them by their own names.
     own_tables text;
 BEGIN
-    -- One change at a time; only other month changes wait here. An advisory lock could be taken, and kept, by any
-    -- login; this one needs a right to write to the partition by its own name.
+    -- One change at a time; only other month changes wait here, and they hold nothing that this one wants. An advisory
+    -- lock could be taken, and kept, by any login; this one needs a right to write to the partition by its own name.
     BEGIN
         PERFORM set_config('lock_timeout', extract(EPOCH FROM patience) || 's', true);
         LOCK TABLE llm.sessions_default IN SHARE UPDATE EXCLUSIVE MODE;
@@ -28,6 +28,10 @@ BEGIN
                 USING ERRCODE = 'lock_not_available',
                     HINT = 'Who locks llm.sessions_default is in pg_locks. Nothing changed; call again.';
     END;
+    IF lock_mode IS NULL THEN
+        PERFORM set_config('lock_timeout', timeout_before, true);
+        RETURN;
+    END IF;
     SELECT string_agg(', ' || own::text, '') INTO own_tables
     FROM unnest(ARRAY[to_regclass('llm.sessions_' || suffix), to_regclass('llm.session_logs_' || suffix)]) AS own
     WHERE own IS NOT NULL;
@@ -57,8 +61,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION llm.lock_for_month_change(text, text) IS 'Locks what a change of months needs, without ever '
-    'making a writer wait for more than moments or deadlock; gives up with lock_not_available after lock_timeout or, '
-    'where there is none, 60 seconds';
+    'making a writer wait for more than moments or deadlock; without a mode it takes the turn only, for whoever has to '
+    'read first. Gives up with lock_not_available after lock_timeout or, where there is none, 60 seconds';
 REVOKE ALL ON FUNCTION llm.lock_for_month_change(text, text) FROM public;
 
 CREATE OR REPLACE FUNCTION ops.make_month(month date)
@@ -84,6 +88,9 @@ DECLARE
     columns text;
     moved bigint;
 BEGIN
+    IF EXISTS (SELECT FROM llm.sessions_default AS s WHERE s.session_id >= low AND s.session_id < high) THEN
+        RAISE NOTICE 'moving the rows of % out of DEFAULT', to_char(first_day, 'YYYY-MM');
+    END IF;
     -- Logs that are there already, attached or not, may be of sessions that lie in DEFAULT, and their foreign key would
     -- delete them when these leave it, below. Attaching brings it back.
     IF logs_attached THEN
@@ -208,9 +215,6 @@ BEGIN
         PERFORM ops.month_exists(m) FROM unnest(of_months) AS m;
         RETURN false;
     END IF;
-    IF EXISTS (SELECT FROM ops.months_in_default() AS d WHERE d = date_trunc('month', next_month::timestamp)) THEN
-        RAISE NOTICE 'moving the rows of % out of DEFAULT', to_char(next_month, 'YYYY-MM');
-    END IF;
     IF llm.create_month(next_month) THEN
         RAISE NOTICE 'made the month %', to_char(next_month, 'YYYY-MM');
     END IF;
@@ -302,6 +306,8 @@ DECLARE
 BEGIN
     SET LOCAL search_path = pg_catalog, pg_temp;
     months := ARRAY(SELECT d FROM ops.months_in_default() AS d);
+    COMMIT;
+    SET LOCAL search_path = pg_catalog, pg_temp;
     WHILE ops.create_next_month(months) LOOP
         COMMIT;
         SET LOCAL search_path = pg_catalog, pg_temp;

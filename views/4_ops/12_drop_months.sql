@@ -85,6 +85,7 @@ DECLARE
 BEGIN
     -- Whoever drops a month holds this lock, so what is there now stays there.
     PERFORM rollup.lock_state(true);
+    PERFORM llm.lock_for_month_change(NULL, NULL);
     IF NOT ops.month_exists(month) THEN
         RETURN false;
     END IF;
@@ -230,9 +231,13 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     keep_from constant timestamptz := ops.retention_border(keep_months);
-    next_month constant date := (SELECT min(m) FROM ops.months_before(keep_from) AS m WHERE m > last_month);
+    next_month date;
     held text;
 BEGIN
+    -- As ops.drop_month() does, and before anything is read.
+    PERFORM rollup.lock_state(true);
+    PERFORM llm.lock_for_month_change(NULL, NULL);
+    next_month := (SELECT min(m) FROM ops.months_before(keep_from) AS m WHERE m > last_month);
     IF next_month IS NOT NULL THEN
         IF ops.held_back_by(next_month, keep_from) IS NULL AND ops.drop_month(next_month, false, keep_from) THEN
             RAISE NOTICE 'dropped the month %', to_char(next_month, 'YYYY-MM');
@@ -273,6 +278,8 @@ BEGIN
     PERFORM ops.retention_border(keep_months);
     -- Rows past their retention may lie in DEFAULT too.
     months := ARRAY(SELECT d FROM ops.months_in_default() AS d WHERE ops.month_problem(d) IS NULL);
+    COMMIT;
+    SET LOCAL search_path = pg_catalog, pg_temp;
     WHILE ops.create_next_month(months) LOOP
         COMMIT;
         SET LOCAL search_path = pg_catalog, pg_temp;

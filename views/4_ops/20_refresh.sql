@@ -33,21 +33,22 @@ COMMENT ON FUNCTION rollup.require_triggers() IS 'Raises where a trigger that no
 REVOKE ALL ON FUNCTION rollup.require_triggers() FROM public;
 
 -- A refresh is a row of steps, each a transaction of whoever takes them (ops.refresh_rollups(), llm.maintain()), and
--- what comes next is handed from one to the other. How far time may be closed is not: a step believes rollup.state
--- alone, so that nobody who may call it can close time that a writer takes for open.
-CREATE OR REPLACE FUNCTION rollup.unaware_writers()
+-- what comes next is handed from one to the other. How far time may be closed is not: a step believes
+-- rollup.announcements, so that nobody who may call it can close time that a writer takes for open.
+CREATE OR REPLACE FUNCTION rollup.unaware_writers(of_announcement xid8)
 RETURNS bigint
 LANGUAGE sql
 STABLE
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT (SELECT count(*) FROM rollup.writers() AS w WHERE w = ANY(s.awaited))
-    FROM rollup.state AS s
-    WHERE s.awaited IS NOT NULL;
+    SELECT count(*)
+    FROM rollup.announcements AS a
+    INNER JOIN rollup.writers() AS w ON w = any(a.awaited)
+    WHERE a.announced_in = of_announcement;
 END;
-COMMENT ON FUNCTION rollup.unaware_writers() IS 'How many transactions are still writing that may not know what '
-    'rollup.state announces; NULL = nobody has looked yet';
-REVOKE ALL ON FUNCTION rollup.unaware_writers() FROM public;
+COMMENT ON FUNCTION rollup.unaware_writers(xid8) IS 'How many transactions are still writing that may not have heard '
+    'of an announcement; known once somebody has looked who was writing when it was made';
+REVOKE ALL ON FUNCTION rollup.unaware_writers(xid8) FROM public;
 
 CREATE OR REPLACE FUNCTION ops.begin_refresh(close_before timestamptz, patience interval, batch_logs integer)
 RETURNS jsonb
@@ -80,9 +81,12 @@ BEGIN
                 HINT = 'A refresh, or a month that is dropped. Call again when it has ended, see pg_stat_activity.';
     END IF;
     -- Tell writers what is about to be closed. The next step waits for those who may not have heard of it.
-    UPDATE rollup.state AS s
-    SET noted_before = greatest(s.noted_before, close_before), announced_in = pg_current_xact_id(), awaited = NULL;
+    UPDATE rollup.state AS s SET noted_before = greatest(s.noted_before, close_before);
+    INSERT INTO rollup.announcements AS a (announced_in, noted_before)
+    VALUES (pg_current_xact_id(), close_before)
+    ON CONFLICT (announced_in) DO UPDATE SET noted_before = excluded.noted_before, awaited = NULL;
     RETURN jsonb_build_object(
+        'announced_in', pg_current_xact_id()::text,
         'close_before', close_before, 'patience', patience, 'give_up_at', clock_timestamp() + patience,
         'batch_logs', batch_logs, 'told_at', clock_timestamp(), 'phase', 'announced'
     );
@@ -100,6 +104,7 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    mine constant xid8 := (step ->> 'announced_in')::xid8;
     unaware bigint;
     low timestamptz;
     high timestamptz;
@@ -110,22 +115,22 @@ DECLARE
 BEGIN
     IF step ->> 'phase' = 'wait' THEN
         PERFORM pg_sleep(0.02);
-        IF rollup.unaware_writers() > 0 AND clock_timestamp() < (step ->> 'give_up_at')::timestamptz THEN
+        IF rollup.unaware_writers(mine) > 0 AND clock_timestamp() < (step ->> 'give_up_at')::timestamptz THEN
             RETURN step;
         END IF;
     END IF;
     PERFORM rollup.lock_state(true);
-    -- Of what this very transaction has announced, nobody can have heard.
-    UPDATE rollup.state AS s SET awaited = ARRAY(SELECT w FROM rollup.writers() AS w)
-    WHERE s.awaited IS NULL AND s.announced_in IS DISTINCT FROM pg_current_xact_id();
-    unaware := rollup.unaware_writers();
     IF step ->> 'phase' <> 'close' THEN
-        IF unaware IS DISTINCT FROM 0 AND clock_timestamp() > (step ->> 'give_up_at')::timestamptz THEN
+        -- What this very transaction has announced nobody can have heard of.
+        UPDATE rollup.announcements AS a SET awaited = ARRAY(SELECT w FROM rollup.writers() AS w)
+        WHERE a.awaited IS NULL AND a.announced_in <> pg_current_xact_id();
+        unaware := rollup.unaware_writers(mine);
+        IF unaware > 0 AND clock_timestamp() > (step ->> 'give_up_at')::timestamptz THEN
             RAISE WARNING 'nothing more was closed: % transactions that write began more than % ago and have not ended',
                 unaware, step ->> 'patience'
                 USING HINT = 'Reports are right, but read more logs. pg_stat_activity and pg_prepared_xacts show them.';
             step := step || '{"close_before": "-infinity"}';
-        ELSIF unaware IS DISTINCT FROM 0 THEN
+        ELSIF unaware > 0 THEN
             RETURN step || '{"phase": "wait"}';
         END IF;
         SELECT step || jsonb_build_object(
@@ -134,8 +139,14 @@ BEGIN
         FROM rollup.cut_notes() AS c;
     END IF;
 
-    -- Never beyond what was announced: somebody may have restarted the rollups meanwhile.
-    SELECT s.closed_before, least((step ->> 'close_before')::timestamptz, s.noted_before)
+    -- Never beyond what all who write have heard of: somebody may have restarted the rollups meanwhile.
+    SELECT
+        s.closed_before,
+        least((step ->> 'close_before')::timestamptz, s.noted_before, (
+            SELECT coalesce(max(a.noted_before), '-infinity')
+            FROM rollup.announcements AS a
+            WHERE a.awaited IS NOT NULL AND rollup.unaware_writers(a.announced_in) = 0
+        ))
     INTO low, border
     FROM rollup.state AS s;
     IF jsonb_array_length(step -> 'days') > 0 THEN
@@ -143,9 +154,6 @@ BEGIN
         did := 'rolled up again: ' || (step #>> '{days,0,1}');
         step := step #- '{days,0}';
     ELSIF low < border THEN
-        IF unaware IS DISTINCT FROM 0 THEN
-            RETURN step || '{"phase": "wait"}';  -- another refresh has announced more
-        END IF;
         high := coalesce(rollup.batch_end(low, border, (step ->> 'batch_logs')::integer), border);
         PERFORM rollup.close_until(high);
         did := format('rolled up until %s', high);
@@ -158,6 +166,8 @@ BEGIN
         WHERE s.activity_before < (s.closed_before AT TIME ZONE s.time_zone)::date;
         IF NOT FOUND THEN
             UPDATE rollup.state SET refreshed_at = clock_timestamp();
+            -- Mine, and those of refreshes that were cut off.
+            DELETE FROM rollup.announcements AS a WHERE a.announced_in = mine OR a.noted_before <= low;
             RETURN NULL;
         END IF;
         high_day := least(high_day, low_day + 30);
@@ -217,6 +227,7 @@ BEGIN
     DELETE FROM rollup.sessions WHERE month IS NOT NULL;
     DELETE FROM rollup.activity;
     DELETE FROM rollup.notes;
+    DELETE FROM rollup.announcements;
     UPDATE rollup.state SET closed_before = DEFAULT, noted_before = DEFAULT, activity_before = DEFAULT;
 END
 $$;

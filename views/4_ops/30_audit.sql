@@ -97,14 +97,16 @@ COMMENT ON FUNCTION audit.refuse_change() IS 'Trigger: refuses UPDATE, DELETE an
     'insufficient_privilege, also to the owner, unless audit.may_change is on';
 REVOKE ALL ON FUNCTION audit.refuse_change() FROM public;
 
-CREATE OR REPLACE FUNCTION audit.history(table_name text, VARIADIC row_key text [])
+CREATE OR REPLACE FUNCTION audit.history(changed_table text, VARIADIC key_values text [])
 RETURNS SETOF audit.changes
 LANGUAGE sql
 STABLE
 BEGIN ATOMIC
-    SELECT c.*
+    SELECT
+        c.changed_at, c.change_id, c.transaction_id, c.table_name, c.row_key, c.operation, c.login_name, c.role_name,
+        c.actor, c.old_values, c.new_values
     FROM audit.changes AS c
-    WHERE c.table_name = history.table_name AND c.row_key IN (history.row_key, '{}')
+    WHERE c.table_name = changed_table AND c.row_key IN (key_values, '{}')
     ORDER BY c.change_id, c.changed_at;
 END;
 COMMENT ON FUNCTION audit.history(text, text []) IS '행 이력: the changes of one row, oldest first, given its table '
@@ -118,7 +120,9 @@ LANGUAGE sql
 STABLE
 SECURITY DEFINER
 BEGIN ATOMIC
-    SELECT c.*
+    SELECT
+        c.changed_at, c.change_id, c.transaction_id, c.table_name, c.row_key, c.operation, c.login_name, c.role_name,
+        c.actor, c.old_values, c.new_values
     FROM audit.changes AS c
     WHERE c.changed_at >= rollup.day_start(day::timestamp, reporting.time_zone())
         AND c.changed_at < rollup.day_start((day + 1)::timestamp, reporting.time_zone())

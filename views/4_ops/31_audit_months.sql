@@ -15,12 +15,13 @@ COMMENT ON VIEW audit.months IS '월별 감사 기록: the months (UTC) of audit
     'DEFAULT partition';
 COMMENT ON COLUMN audit.months.month IS '월: first day of the month (UTC); NULL = DEFAULT';
 COMMENT ON COLUMN audit.months.partition_name IS '파티션: table in schema audit';
-COMMENT ON COLUMN audit.months.estimated_rows IS '행 수 추정: rows as of the last ANALYZE or VACUUM; NULL = neither has '
-    'run';
+COMMENT ON COLUMN audit.months.estimated_rows IS '행 수 추정: rows as of the last ANALYZE or VACUUM; NULL = neither '
+    'has run';
 COMMENT ON COLUMN audit.months.total_bytes IS '저장 크기: table, indexes and TOAST, in bytes';
 
 -- Who writes one of the audited tables holds a lock on audit.changes until COMMIT. A change of months asks for its own
--- for 100 ms and gives up, so that nobody waits for longer and nobody deadlocks; what calls it every minute tries again.
+-- for 100 ms and gives up, so that nobody waits for longer and nobody deadlocks; whatever calls it daily or more often
+-- tries again.
 CREATE OR REPLACE FUNCTION audit.create_month(month date)
 RETURNS boolean
 LANGUAGE plpgsql

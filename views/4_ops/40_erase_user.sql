@@ -13,19 +13,21 @@ RETURN (
         WHEN l.letter ~ ('^[' || llm.blank_characters() || ']$') THEN '(?:[[:space:]._+-]|%20)+'
         ELSE '(?:' || (
             SELECT string_agg(DISTINCT e.encoded, '|')
-            FROM (VALUES (l.letter), (normalize(l.letter, NFD))) AS f (form)
+            FROM (VALUES (l.letter), (normalize(l.letter, nfd))) AS f (form)
             CROSS JOIN LATERAL (
                 SELECT
-                    string_agg(CASE WHEN c ~ '[!-/:-@[-`{-~]' THEN '\' || c ELSE c END, '' ORDER BY n) AS literal,
+                    string_agg(
+                        CASE WHEN s.c ~ '[!-/:-@[-`{-~]' THEN '\' ELSE '' END || s.c, '' ORDER BY s.place
+                    ) AS literal,
                     string_agg(CASE
-                        WHEN c = '"' THEN '(?:""|\\")'
-                        WHEN c ~ '[A-Za-z0-9]' THEN c
-                        WHEN ascii(c) < 128 THEN '\\?\' || c
-                        WHEN ascii(c) < 65536 THEN '\\u' || lpad(to_hex(ascii(c)), 4, '0')
-                        ELSE '\\u' || to_hex(55296 + (ascii(c) - 65536) / 1024)
-                            || '\\u' || to_hex(56320 + (ascii(c) - 65536) % 1024)
-                    END, '' ORDER BY n) AS in_json
-                FROM string_to_table(f.form, NULL) WITH ORDINALITY AS s (c, n)
+                        WHEN s.c = '"' THEN '(?:""|\\")'
+                        WHEN s.c ~ '[A-Za-z0-9]' THEN s.c
+                        WHEN ascii(s.c) < 128 THEN '\\?\' || s.c
+                        WHEN ascii(s.c) < 65536 THEN '\\u' || lpad(to_hex(ascii(s.c)), 4, '0')
+                        ELSE '\\u' || to_hex(55296 + (ascii(s.c) - 65536) / 1024)
+                            || '\\u' || to_hex(56320 + (ascii(s.c) - 65536) % 1024)
+                    END, '' ORDER BY s.place) AS in_json
+                FROM string_to_table(f.form, NULL) WITH ORDINALITY AS s (c, place)
             ) AS p
             CROSS JOIN LATERAL (
                 VALUES
@@ -54,13 +56,13 @@ RETURN (
         '|(?<=\\[bfnrt]|%[0-9a-f]{2}|\\u[0-9a-f]{4}))'
         || coalesce((
             SELECT string_agg(DISTINCT CASE
-                WHEN p.place = 1 THEN '(?!' || w.spelled || ops.spelled(substr(s.spared, w.size + 1)) || ')'
-                ELSE '(?:(?<!' || ops.spelled(left(s.spared, p.place - 1)) || ')'
-                    '|(?!' || w.spelled || ops.spelled(substr(s.spared, p.place + w.size)) || '))'
+                WHEN p.place = 1 THEN '(?!' || w.spelled || ops.spelled(substr(s.longer, w.size + 1)) || ')'
+                ELSE '(?:(?<!' || ops.spelled(left(s.longer, p.place - 1)) || ')'
+                    '|(?!' || w.spelled || ops.spelled(substr(s.longer, p.place + w.size)) || '))'
             END, '')
-            FROM unnest(mention_pattern.spared) AS s (spared)
-            CROSS JOIN LATERAL generate_series(1, char_length(s.spared) - w.size + 1) AS p (place)
-            WHERE lower(substr(s.spared, p.place, w.size)) = lower(w.word)
+            FROM unnest(spared) AS s (longer)
+            CROSS JOIN LATERAL generate_series(1, char_length(s.longer) - w.size + 1) AS p (place)
+            WHERE lower(substr(s.longer, p.place, w.size)) = lower(w.word)
         ), '')
         || CASE WHEN w.word LIKE '%@%' THEN '' ELSE '(?<![A-Za-z0-9._%+-]@[A-Za-z0-9.-]*)' END
         || w.spelled || '(?![A-Za-z0-9\u00AA\u00B5\u00BA\u00C0-\u1FFF])'
@@ -90,7 +92,7 @@ CREATE OR REPLACE FUNCTION ops.erased(given text [], pattern text, stand_in text
 RETURNS text []
 LANGUAGE sql
 IMMUTABLE STRICT PARALLEL SAFE
-RETURN ARRAY(
+RETURN array(
     SELECT ops.erased(u.item, pattern, stand_in) FROM unnest(given) WITH ORDINALITY AS u (item, place) ORDER BY u.place
 );
 COMMENT ON FUNCTION ops.erased(text [], text, text) IS 'The same in every item of an array';

@@ -10,24 +10,25 @@ AS $$
 DECLARE
     keep_months constant integer := (SELECT r.keep_months FROM llm.retention AS r WHERE r.what || ' retention' = job);
     month date;
+    months date [];
     unusual text;
     many bigint;
 BEGIN
-    IF job LIKE '% retention' THEN
-        IF keep_months IS NULL THEN
+    -- What is due is found in a transaction of its own: who changes months must not have read what it locks.
+    IF job LIKE '% retention' AND step = '{}' THEN
+        IF keep_months IS NULL OR NOT (
+            CASE job
+                WHEN 'sessions retention' THEN EXISTS (SELECT FROM ops.months_before(ops.retention_border(keep_months)))
+                ELSE EXISTS (SELECT FROM audit.months AS m WHERE m.month < ops.retention_border(keep_months))
+            END
+        ) THEN
             RETURN NULL;
         END IF;
         -- What is dropped by a clock that is years ahead is gone.
-        IF step = '{}' AND NOT EXISTS (
+        IF NOT EXISTS (
             SELECT FROM llm.sessions AS s
             WHERE s.session_id >= llm.uuidv7_floor(now() - interval '1 month')
                 AND s.session_id < llm.uuidv7_floor(now() + interval '1 day')
-        ) AND (
-            CASE job
-                WHEN 'audit retention'
-                    THEN EXISTS (SELECT FROM audit.months AS m WHERE m.month < ops.retention_border(keep_months))
-                ELSE EXISTS (SELECT FROM ops.months_before(ops.retention_border(keep_months)))
-            END
         ) THEN
             RAISE EXCEPTION 'nothing is dropped: no session began in the month before %, so the clock may be wrong',
                 now()
@@ -37,6 +38,7 @@ BEGIN
                     keep_months
                 );
         END IF;
+        RETURN '{"month": "-infinity"}';
     END IF;
     CASE job
         WHEN 'months' THEN
@@ -46,13 +48,19 @@ BEGIN
                 RETURN step;
             END IF;
         WHEN 'default rows' THEN
+            IF step = '{}' THEN
+                RETURN jsonb_build_object('months', ARRAY(SELECT d FROM ops.months_in_default() AS d));
+            END IF;
+            months := ARRAY(SELECT m::date FROM jsonb_array_elements_text(step -> 'months') AS m);
             IF ops.create_next_month(
-                ARRAY(SELECT d FROM ops.months_in_default() AS d WHERE llm.is_usual_month(d, current_date))
+                ARRAY(SELECT m FROM unnest(months) AS m WHERE llm.is_usual_month(m, current_date))
             ) THEN
                 RETURN step;
             END IF;
             -- Nobody is there to ask whether years that nobody expects are meant.
-            SELECT string_agg(to_char(d, 'YYYY-MM'), ', ' ORDER BY d) INTO unusual FROM ops.months_in_default() AS d;
+            SELECT string_agg(to_char(m, 'YYYY-MM'), ', ') INTO unusual
+            FROM unnest(months) AS m
+            WHERE NOT llm.is_usual_month(m, current_date);
             IF unusual IS NOT NULL THEN
                 RAISE EXCEPTION 'rows in DEFAULT are more than ten years old or more than one year ahead: %', unusual
                     USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -74,7 +82,7 @@ BEGIN
                 RAISE NOTICE 'folded % counters of template uses', many;
             END IF;
         WHEN 'sessions retention' THEN
-            month := ops.drop_next_month(keep_months, coalesce((step ->> 'month')::date, '-infinity'));
+            month := ops.drop_next_month(keep_months, (step ->> 'month')::date);
             IF month IS NOT NULL THEN
                 RETURN jsonb_build_object('month', month);
             END IF;

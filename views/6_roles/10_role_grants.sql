@@ -135,7 +135,7 @@ FROM (
     SELECT DISTINCT
         w.role_name,
         format('CREATE ROLE %I NOLOGIN', w.role_name) AS statement,
-        EXISTS (SELECT FROM pg_catalog.pg_roles AS e WHERE e.rolname = w.role_name) AS is_given
+        to_regrole(w.role_name) IS NOT NULL AS is_given
     FROM wanted AS w
     UNION ALL
     SELECT g.role_name, g.statement, g.is_given FROM grants AS g

@@ -28,8 +28,9 @@ INNER JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = ne
 WHERE CASE
     WHEN needed.columns IS NULL THEN NOT pg_catalog.has_table_privilege(c.oid, needed.privilege)
     ELSE EXISTS (
-        SELECT FROM pg_catalog.unnest(needed.columns) AS named (name)
-        WHERE NOT pg_catalog.has_column_privilege(c.oid, named.name, needed.privilege)
+        SELECT FROM pg_catalog.pg_attribute AS a
+        WHERE a.attrelid = c.oid AND a.attname = any(needed.columns)
+            AND NOT pg_catalog.has_column_privilege(c.oid, a.attnum, needed.privilege)
     )
 END
 GROUP BY n.nspname, c.relname

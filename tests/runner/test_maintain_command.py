@@ -9,6 +9,7 @@ from command import drop_role, execute, llm_db
 
 
 def test_what_was_done_is_told_to_people_and_to_programs(db: psycopg.Connection, dsn: str) -> None:
+    assert llm_db("maintain", "--dsn", dsn).returncode == 0
     execute(dsn, "SELECT llm.drop_month((now() + interval '3 months')::date)")
     done = llm_db("maintain", "--dsn", dsn)
     assert (done.returncode, done.stderr) == (0, "")
