@@ -114,5 +114,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION llm.fold_template_uses() IS 'Folds the counters that REPEATABLE READ and SERIALIZABLE '
-    'transactions wrote into one row per template and returns how many it folded';
+    'transactions wrote into one row per template and returns how many it folded. Run it daily where such '
+    'transactions write logs';
 REVOKE ALL ON FUNCTION llm.fold_template_uses() FROM public;

@@ -28,6 +28,8 @@ BEGIN
                 USING ERRCODE = 'lock_not_available',
                     HINT = 'Who locks llm.sessions_default is in pg_locks. Nothing changed; call again.';
     END;
+    -- Without a mode the turn is all, for whoever has to read first: who has read and then waits for the turn would be
+    -- in the way of the one who has it.
     IF lock_mode IS NULL THEN
         PERFORM set_config('lock_timeout', timeout_before, true);
         RETURN;
@@ -61,8 +63,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION llm.lock_for_month_change(text, text) IS 'Locks what a change of months needs, without ever '
-    'making a writer wait for more than moments or deadlock; without a mode it takes the turn only, for whoever has to '
-    'read first. Gives up with lock_not_available after lock_timeout or, where there is none, 60 seconds';
+    'making a writer wait for more than moments or deadlock; gives up with lock_not_available after 60 seconds';
 REVOKE ALL ON FUNCTION llm.lock_for_month_change(text, text) FROM public;
 
 CREATE OR REPLACE FUNCTION ops.make_month(month date)

@@ -124,6 +124,7 @@ BEGIN
     END IF;
     FOR old IN SELECT m.month, m.partition_name FROM audit.months AS m WHERE m.month < keep_from AT TIME ZONE 'UTC' LOOP
         LOCK TABLE ONLY audit.changes IN ACCESS EXCLUSIVE MODE;
+        CONTINUE WHEN to_regclass('audit.' || old.partition_name) IS NULL;  -- dropped by someone else while we waited
         EXECUTE format('SELECT count(*) FROM audit.%I', old.partition_name) INTO gone;
         EXECUTE format('ALTER TABLE audit.changes DETACH PARTITION audit.%I', old.partition_name);
         EXECUTE format('DROP TABLE audit.%I', old.partition_name);

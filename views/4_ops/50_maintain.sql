@@ -105,40 +105,26 @@ COMMENT ON FUNCTION ops.maintain_step(text, jsonb) IS 'Does the next piece of a 
     'commits after each';
 REVOKE ALL ON FUNCTION ops.maintain_step(text, jsonb) FROM public;
 
-CREATE OR REPLACE FUNCTION ops.is_failure(job text, state text, message text, hint text)
-RETURNS boolean
-LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION ops.at_work()
+RETURNS text
+LANGUAGE sql
+STABLE
 SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    others text;
-BEGIN
-    IF state = '55P03' THEN
+BEGIN ATOMIC
+    SELECT string_agg(DISTINCT coalesce('pid ' || k.pid, 'a prepared transaction'), ', ')
+    FROM pg_catalog.pg_locks AS k
+    WHERE k.granted AND k.pid IS DISTINCT FROM pg_backend_pid()
+        AND k.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
         -- The locks by which upkeep takes turns: of months, of rollups, and of the audit's months.
-        SELECT string_agg(DISTINCT coalesce('pid ' || k.pid, 'a prepared transaction'), ', ') INTO others
-        FROM pg_catalog.pg_locks AS k
-        WHERE k.granted AND k.pid IS DISTINCT FROM pg_backend_pid()
-            AND k.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
-            AND (k.relation, k.mode) IN (
-                ('llm.sessions_default'::regclass, 'ShareUpdateExclusiveLock'),
-                ('rollup.state'::regclass, 'RowShareLock'),
-                ('audit.changes'::regclass, 'ShareRowExclusiveLock'),
-                ('audit.changes'::regclass, 'AccessExclusiveLock')
-            );
-        IF others IS NOT NULL THEN
-            RAISE NOTICE '%: left to %, which is at work', job, others;
-            RETURN false;
-        END IF;
-    END IF;
-    RAISE WARNING '%: %', job, message
-        USING ERRCODE = state, HINT = coalesce(nullif(hint, ''), 'Remove the cause, and CALL llm.maintain() again.');
-    RETURN true;
-END
-$$;
-COMMENT ON FUNCTION ops.is_failure(text, text, text, text) IS 'Tells of a job of llm.maintain() that ended with an '
-    'error, given its SQLSTATE, message and hint, and returns whether it failed: not where another session''s upkeep '
-    'was in its way';
-REVOKE ALL ON FUNCTION ops.is_failure(text, text, text, text) FROM public;
+        AND (k.relation, k.mode) IN (
+            ('llm.sessions_default'::regclass, 'ShareUpdateExclusiveLock'),
+            ('rollup.state'::regclass, 'RowShareLock'),
+            ('audit.changes'::regclass, 'ShareRowExclusiveLock'),
+            ('audit.changes'::regclass, 'AccessExclusiveLock')
+        );
+END;
+COMMENT ON FUNCTION ops.at_work() IS 'Which other sessions are at work on upkeep; NULL = none';
+REVOKE ALL ON FUNCTION ops.at_work() FROM public;
 
 -- Of its search_path: 11_create_months.sql.
 CREATE OR REPLACE PROCEDURE llm.maintain()
@@ -149,6 +135,8 @@ DECLARE
     step pg_catalog.jsonb;
     message pg_catalog.text;
     hint pg_catalog.text;
+    others pg_catalog.text;
+    tried boolean;
     failed pg_catalog.text [];
 BEGIN
     SET LOCAL search_path = pg_catalog, pg_temp;
@@ -156,6 +144,7 @@ BEGIN
         'months', 'default rows', 'refresh', 'template uses', 'sessions retention', 'audit months', 'audit retention'
     ] LOOP
         step := '{}';
+        tried := false;
         WHILE step IS NOT NULL LOOP
             BEGIN
                 -- It is called again soon, so it waits for nobody for long.
@@ -164,10 +153,20 @@ BEGIN
             EXCEPTION
                 WHEN OTHERS THEN
                     GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
-                    IF ops.is_failure(job, SQLSTATE, message, hint) THEN
+                    others := CASE SQLSTATE WHEN '55P03' THEN ops.at_work() END;
+                    IF others IS NOT NULL THEN
+                        RAISE NOTICE '%: left to %, which is at work', job, others;
+                        step := NULL;
+                    ELSIF SQLSTATE = '55P03' AND NOT tried THEN
+                        tried := true;  -- who was in the way may have ended just now
+                    ELSE
+                        RAISE WARNING '%: %', job, message
+                            USING ERRCODE = SQLSTATE, HINT = coalesce(
+                                nullif(hint, ''), 'Remove the cause, and CALL llm.maintain() again.'
+                            );
                         failed := failed || job;
+                        step := NULL;
                     END IF;
-                    step := NULL;
             END;
             COMMIT;
             SET LOCAL search_path = pg_catalog, pg_temp;
