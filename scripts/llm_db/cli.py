@@ -42,13 +42,14 @@ examples:
   llm-db migrate --dsn postgresql://me@db1/llm   apply what is pending
   llm-db lint                                    are the migration files in order? Needs no database
   llm-db status --check                          for CI: exit code 3 when something is pending
+  llm-db doctor                                  what is wrong, or soon will be, and the statement against it
   llm-db report                                  which reports there are
   llm-db load requests.csv                       request logs from CSV or NDJSON
   llm-db maintain                                every minute, from cron: what upkeep is due
 
 exit codes: 0 done, 1 SQL failed or rows rejected, 2 usage or connection, 3 pending (status --check),
   4 lock not obtained, 5 the history is not in order,
-  6 drift (check, baseline), 7 a check failed (lint)
+  6 drift (check, baseline), 7 a check failed (lint, doctor)
 Passwords are best left to PGPASSWORD or ~/.pgpass; none is ever printed.
 """
 
@@ -193,6 +194,14 @@ def parser() -> argparse.ArgumentParser:
             " PostgreSQL in a temporary folder)",
         )
     add_conduct(baseline)
+
+    doctor = command(
+        "doctor",
+        run_doctor,
+        "what is wrong with the database or soon will be, and what to do; exits with 7 when there is an error",
+        "  llm-db doctor --json",
+    )
+    doctor.add_argument("--json", action="store_true", help="for programs")
 
     loader = command("load", run_load, "load request logs from CSV or NDJSON", "  llm-db load requests.csv")
     load_options.add(loader)
@@ -425,6 +434,16 @@ def compared(output: Output, found: "Compared") -> Exit:
     output.document = found.as_json()
     output.show([*map(str, found.differences), found.summary])
     return Exit.DRIFT if found.differs else Exit.DONE
+
+
+def run_doctor(options: argparse.Namespace, output: Output) -> Exit:
+    from llm_db import doctor
+
+    with database.opened(options.target) as connection, with_rights(options, connection), database.reading(connection):
+        found = doctor.findings(connection)
+        output.document = found
+        output.show([database.describe(connection), *doctor.lines(found)])
+    return Exit.CHECK_FAILED if any(one.level == "error" for one in found) else Exit.DONE
 
 
 def run_load(options: argparse.Namespace, output: Output) -> int:

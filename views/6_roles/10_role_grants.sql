@@ -49,7 +49,7 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
 
     ('llm_operator', 'USAGE', 'SCHEMA', ARRAY['llm', 'ops'], NULL),
     ('llm_operator', 'SELECT', 'TABLE', ARRAY[
-        'llm.retention', 'ops.health', 'ops.months', 'ops.role_grants', 'ops.rollups'
+        'llm.retention', 'ops.health', 'ops.months', 'ops.role_grants', 'ops.rollups', 'ops.sizes'
     ], NULL),
     ('llm_operator', 'EXECUTE', 'ROUTINE', ARRAY[
         'llm.create_month(date)',
@@ -66,6 +66,7 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
         'ops.create_next_month(date[])',
         'ops.drop_month(date, boolean, timestamp with time zone)',
         'ops.drop_next_month(integer, date)',
+        'ops.is_ours(oid)',
         'ops.maintain_step(text, jsonb)',
         'ops.month_problem(date)',
         'ops.months_between(date, date)',
@@ -76,6 +77,7 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
         'ops.repair_month(date)',
         'ops.restart_rollups()',
         'ops.retention_border(integer)',
+        'ops.run_checks()',
         'ops.set_reporting_time_zone(text)',
         'rollup.noted(text)',
         'rollup.noted_days(text)'
@@ -91,10 +93,12 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
     SELECT 'TABLE', format('%s.%s', n.nspname, c.relname), c.oid
     FROM pg_catalog.pg_class AS c
     INNER JOIN pg_catalog.pg_namespace AS n ON c.relnamespace = n.oid
+    WHERE ops.is_ours(n.oid)
     UNION ALL
     SELECT 'ROUTINE', format('%s.%s(%s)', n.nspname, p.proname, oidvectortypes(p.proargtypes)), p.oid
     FROM pg_catalog.pg_proc AS p
     INNER JOIN pg_catalog.pg_namespace AS n ON p.pronamespace = n.oid
+    WHERE ops.is_ours(n.oid)
     UNION ALL
     SELECT 'DATABASE', quote_ident(d.datname), d.oid
     FROM pg_catalog.pg_database AS d
