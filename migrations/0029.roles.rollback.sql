@@ -14,7 +14,7 @@ BEGIN
     FOR given IN
         SELECT r.rolname
         FROM pg_catalog.pg_roles AS r
-        WHERE r.rolname IN ('llm_people_reader', 'llm_app', 'llm_loader', 'llm_operator', 'llm_auditor')
+        WHERE r.rolname IN ('llm_people_reader', 'llm_app', 'llm_loader', 'llm_operator', 'llm_auditor', 'llm_manager')
     LOOP
         EXECUTE pg_catalog.format('REVOKE ALL ON SCHEMA %s FROM %I', schemas, given);
         EXECUTE pg_catalog.format('REVOKE ALL ON ALL TABLES IN SCHEMA %s FROM %I', schemas, given);

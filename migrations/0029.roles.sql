@@ -11,7 +11,9 @@ DECLARE
     wanted pg_catalog.text;
     missing pg_catalog.text := '';
 BEGIN
-    FOREACH wanted IN ARRAY ARRAY['llm_people_reader', 'llm_app', 'llm_loader', 'llm_operator', 'llm_auditor'] LOOP
+    FOREACH wanted IN ARRAY ARRAY[
+        'llm_people_reader', 'llm_app', 'llm_loader', 'llm_operator', 'llm_auditor', 'llm_manager'
+    ] LOOP
         BEGIN
             IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = wanted) THEN
                 EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', wanted);

@@ -26,7 +26,7 @@ DECLARE
     missing pg_catalog.text := '';
 BEGIN
     FOREACH wanted IN ARRAY ARRAY[
-        'llm_analyst', 'llm_people_reader', 'llm_app', 'llm_loader', 'llm_operator', 'llm_auditor'
+        'llm_analyst', 'llm_people_reader', 'llm_app', 'llm_loader', 'llm_operator', 'llm_auditor', 'llm_manager'
     ] LOOP
         BEGIN
             IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = wanted) THEN

@@ -7,11 +7,18 @@ WITH noted AS MATERIALIZED (
     SELECT o.dimension, o.key, o.day, o.requests, o.answered_requests, o.requests_without_tokens, o.tokens
     FROM noted AS n
     CROSS JOIN LATERAL rollup.open_usage(n.spans) AS o
+    WHERE (SELECT a.sees_all FROM rollup.reader AS a)
+        OR o.dimension = 'department' AND o.key = (SELECT a.department_id FROM rollup.reader AS a)
 ), usage AS NOT MATERIALIZED (
     -- As rollup.usage_rows, but open time is added up once for all periods. Of <> all() the planner expects most rows,
     -- of NOT IN half of them, and then sorts where hashing is faster.
     SELECT r.dimension, r.key, r.day, r.requests, r.answered_requests, r.requests_without_tokens, r.tokens
     FROM rollup.usage AS r
+    WHERE (SELECT a.sees_all FROM rollup.reader AS a)
+        AND (r.month IS NULL OR r.day <> all((SELECT n.days FROM noted AS n)::date []))
+    UNION ALL
+    SELECT 'department', r.key, r.day, r.requests, r.answered_requests, r.requests_without_tokens, r.tokens
+    FROM rollup.own_usage AS r
     WHERE r.month IS NULL OR r.day <> all((SELECT n.days FROM noted AS n)::date [])
     UNION ALL
     SELECT o.dimension, o.key, o.day, o.requests, o.answered_requests, o.requests_without_tokens, o.tokens
@@ -93,9 +100,9 @@ CALL ops.describe('rollup.usage_periods', 'rollup.usage_rows');
 COMMENT ON COLUMN rollup.usage_periods.grain IS '기간 단위: day, week or month';
 COMMENT ON COLUMN rollup.usage_periods.first_day IS '기간 시작일: in the reporting time zone';
 COMMENT ON COLUMN rollup.usage_periods.request_share IS '요청 비율: share of the period''s requests on the whole platform, '
-    '0 to 1';
+    '0 to 1; NULL = not for you, who see one department';
 COMMENT ON COLUMN rollup.usage_periods.token_share IS '토큰 비율: share of the period''s known tokens on the whole '
-    'platform, 0 to 1; NULL = none is known';
+    'platform, 0 to 1; NULL = none is known, or not for you, who see one department';
 COMMENT ON COLUMN rollup.usage_periods.requests_before IS '이전 기간 요청 수: requests of the period before; 0 = none';
 COMMENT ON COLUMN rollup.usage_periods.tokens_before IS '이전 기간 토큰 수: tokens of the period before, in tokens; 0 = none';
 COMMENT ON COLUMN rollup.usage_periods.requests_change IS '요청 증감률: of requests against the period before, 0.25 = 25 % '

@@ -14,7 +14,7 @@ SELECT
     p.requests_change,
     p.tokens_change
 FROM rollup.usage_periods AS p
-LEFT JOIN llm.departments AS d ON p.key = d.department_id
+LEFT JOIN rollup.departments AS d ON p.key = d.department_id
 WHERE p.grain = 'day' AND p.dimension = 'department';
 COMMENT ON VIEW reporting.daily_usage_by_department IS '부서별 일별 사용량: requests and tokens, one row per department and '
     'day (reporting time zone) with requests. A request counts once, for the department its user worked for at the '

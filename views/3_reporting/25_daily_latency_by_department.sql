@@ -11,7 +11,7 @@ SELECT
     u.latency_max_ms,
     u.latency_mean_ms
 FROM rollup.latency_days AS u
-LEFT JOIN llm.departments AS d ON u.key = d.department_id
+LEFT JOIN rollup.departments AS d ON u.key = d.department_id
 WHERE u.dimension = 'department';
 COMMENT ON VIEW reporting.daily_latency_by_department IS '부서별 일별 처리 시간: latency percentiles, one row per department '
     'and day (reporting time zone) with requests. A request counts for the department its user worked for at the time. '

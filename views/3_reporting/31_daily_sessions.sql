@@ -36,7 +36,7 @@ FROM (
     GROUP BY r.day, r.session_type, r.department_id
 ) AS s
 LEFT JOIN llm.session_types AS st ON s.session_type = st.code
-LEFT JOIN llm.departments AS d ON s.department_id = d.department_id;
+LEFT JOIN rollup.departments AS d ON s.department_id = d.department_id;
 COMMENT ON VIEW reporting.daily_sessions IS '일별 세션: how many sessions began, how long they were and how they ended; '
     'one row per day, session type and department with sessions, of all time';
 CALL ops.describe('reporting.daily_sessions', 'reporting.session_summaries');

@@ -15,7 +15,7 @@ FROM (
     FROM rollup.session_rows AS r
     GROUP BY r.day, r.department_id
 ) AS s
-LEFT JOIN llm.departments AS d ON s.department_id = d.department_id;
+LEFT JOIN rollup.departments AS d ON s.department_id = d.department_id;
 COMMENT ON VIEW reporting.sessions_without_project IS '프로젝트 없는 세션: how much use no project answers for; one row per '
     'day and department with sessions, of all time';
 CALL ops.describe('reporting.sessions_without_project', 'reporting.daily_sessions');

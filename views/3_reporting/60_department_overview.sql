@@ -1,6 +1,6 @@
 -- Members, projects, sessions and requests are each counted on their own before they meet: joined first, they would
--- multiply each other.
-CREATE OR REPLACE VIEW reporting.department_overview AS
+-- multiply each other. A barrier, since counts of members and projects, and managers, have none of their own.
+CREATE OR REPLACE VIEW reporting.department_overview WITH (security_barrier) AS
 SELECT
     d.department_id,
     d.department_name,
@@ -15,7 +15,7 @@ SELECT
     coalesce(l.requests_without_tokens, 0) AS requests_without_tokens,
     coalesce(l.tokens, 0) AS tokens,
     l.last_request_time
-FROM llm.departments AS d
+FROM rollup.departments AS d
 INNER JOIN llm.users AS mu ON d.manager_id = mu.user_id
 -- A manager may work for another department, and before COMMIT a department may have no member yet.
 LEFT JOIN (

@@ -85,7 +85,32 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
 
     ('llm_auditor', 'USAGE', 'SCHEMA', ARRAY['audit'], NULL),
     ('llm_auditor', 'SELECT', 'TABLE', ARRAY['audit.changes', 'audit.months'], NULL),
-    ('llm_auditor', 'EXECUTE', 'ROUTINE', ARRAY['audit.changes_by_day(date)', 'audit.history(text, text[])'], NULL)
+    ('llm_auditor', 'EXECUTE', 'ROUTINE', ARRAY['audit.changes_by_day(date)', 'audit.history(text, text[])'], NULL),
+
+    -- Reports that show each manager one department, and what they call. Schema rollup is not theirs: called by its
+    -- name, such a function would tell of all.
+    ('llm_manager', 'USAGE', 'SCHEMA', ARRAY['reporting'], NULL),
+    ('llm_manager', 'SELECT', 'TABLE', ARRAY[
+        'reporting.daily_latency_by_department', 'reporting.daily_sessions', 'reporting.daily_usage_by_department',
+        'reporting.department_overview', 'reporting.monthly_usage_by_department',
+        'reporting.sessions_without_project', 'reporting.weekly_usage_by_department'
+    ], NULL),
+    ('llm_manager', 'EXECUTE', 'ROUTINE', ARRAY[
+        'reporting.may_read_people()',
+        'reporting.time_zone()',
+        'rollup.bigint_sum(bigint)',
+        'rollup.bucket_latency_ms(integer)',
+        'rollup.histogram_of(smallint[])',
+        'rollup.histogram_percentile_ms(rollup.latency_histogram, double precision)',
+        'rollup.histogram_sum(rollup.latency_histogram)',
+        'rollup.is_held()',
+        'rollup.latency_bucket(bigint)',
+        'rollup.noted(text)',
+        'rollup.noted_days(text)',
+        'rollup.open_logs(tstzmultirange)',
+        'rollup.open_sessions(tstzmultirange)',
+        'rollup.open_usage(tstzmultirange)'
+    ], NULL)
 ), there (kind, object, oid) AS (
     SELECT 'SCHEMA', n.nspname::text, n.oid
     FROM pg_catalog.pg_namespace AS n
