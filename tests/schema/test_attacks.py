@@ -18,7 +18,7 @@ from llm_db import catalog, cli
 from logins import LOG, SESSION, logins_of_the_page, one, refuses
 
 OURS = "('llm', 'rollup', 'reporting', 'ops', 'audit')"
-ROLES = ["llm_analyst", "llm_people_reader", "llm_app", "llm_loader", "llm_operator", "llm_auditor"]
+ROLES = ["llm_analyst", "llm_people_reader", "llm_app", "llm_loader", "llm_operator", "llm_auditor", "llm_manager"]
 
 
 def everything(db: psycopg.Connection) -> tuple:

@@ -91,6 +91,7 @@ UPDATE llm.task_categories SET label_ko = label_en;
 TRUNCATE llm.session_logs, llm.sessions, llm.projects;
 TRUNCATE llm.user_departments;
 INSERT INTO llm.retention VALUES ('audit', 60);
+INSERT INTO llm.department_logins SELECT 'dave', min(department_id) FROM llm.departments;
 """
 
 KEYS = """
@@ -264,7 +265,7 @@ def test_the_owner_is_refused_too(db: psycopg.Connection, company: Company) -> N
     assert db.execute(CHANGES).fetchall() == before
 
 
-ROLES = ("llm_analyst", "llm_people_reader", "llm_app", "llm_loader", "llm_operator", "llm_auditor")
+ROLES = ("llm_analyst", "llm_people_reader", "llm_app", "llm_loader", "llm_operator", "llm_auditor", "llm_manager")
 
 
 def privileges(db: psycopg.Connection, role: str) -> set[tuple[str, str]]:

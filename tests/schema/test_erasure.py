@@ -111,6 +111,7 @@ def filled(server: str) -> Iterator[psycopg.Connection]:
                 " ('a', 'b', 'c', 'SELECT', false)"
             )
             db.execute("INSERT INTO llm.retention VALUES ('audit', 60)")
+            db.execute("INSERT INTO llm.department_logins VALUES ('dave', %s)", [company.department_id])
             db.execute("SELECT audit.create_months()")
             yield db
 
@@ -344,7 +345,7 @@ def test_who_may_call_it(db: psycopg.Connection, company: Company) -> None:
     name = sql.Identifier(f"officer_{uuid.uuid4().hex}")
     db.execute(sql.SQL("CREATE ROLE {}").format(name))
     try:
-        for role in ("llm_analyst", "llm_people_reader", "llm_app", "llm_loader", "llm_auditor"):
+        for role in ("llm_analyst", "llm_people_reader", "llm_app", "llm_loader", "llm_auditor", "llm_manager"):
             db.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), name))
         db.execute(sql.SQL("SET ROLE {}").format(name))
         with pytest.raises(psycopg.errors.InsufficientPrivilege):

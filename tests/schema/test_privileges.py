@@ -147,7 +147,7 @@ def test_analysts_may_call_what_reports_call(db: psycopg.Connection) -> None:
 
 # The page's table is the matrix.
 
-ROLES = ("llm_analyst", "llm_people_reader", "llm_app", "llm_loader", "llm_operator", "llm_auditor")
+ROLES = ("llm_analyst", "llm_people_reader", "llm_app", "llm_loader", "llm_operator", "llm_auditor", "llm_manager")
 ALL_OURS = "('llm', 'rollup', 'reporting', 'ops', 'audit', 'llm_db')"
 # Role, object, column (empty = all of it) and privilege, of everything of ours and every privilege that there is.
 MAY = f"""

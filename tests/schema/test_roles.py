@@ -417,7 +417,7 @@ def test_roles_that_may_not_be_made_are_asked_for_and_fail_nobody(poor_server: s
         done = llm_db("migrate", "--dsn", dsn)
         assert done.returncode == 0, done.stderr
         statements = re.findall(r"CREATE ROLE \w+ NOLOGIN; ", done.stderr)
-        assert len(statements) == 5
+        assert len(statements) == 6
         assert "and then as the owner of the schemas: SELECT ops.grant_to_roles();" in done.stderr
         # Whether the server that it is compared on has these roles or not.
         for scratch in (make_conninfo(dsn, dbname="postgres"), server):
@@ -427,7 +427,7 @@ def test_roles_that_may_not_be_made_are_asked_for_and_fail_nobody(poor_server: s
                 "role llm_app: missing; CREATE ROLE llm_app NOLOGIN; SELECT ops.grant_to_roles(); [tolerated]"
                 in done.stdout
             )
-            assert done.stdout.count("[tolerated]") == 5
+            assert done.stdout.count("[tolerated]") == 6
         execute(poor_server, "".join(statements))
         given = value(dsn, "SELECT ops.grant_to_roles()")
         assert given > 30

@@ -8,16 +8,18 @@ WITH noted AS MATERIALIZED (
 SELECT
     r.key, r.day, r.requests, r.answered_requests, r.requests_without_tokens, r.at_max_tokens_requests, r.tokens,
     r.latency_us, r.max_latency_us, r.first_request_time, r.last_request_time, r.latencies
-FROM rollup.own_usage AS r
-WHERE r.month IS NULL OR r.day <> all((SELECT n.days FROM noted AS n)::date [])
+FROM rollup.usage AS r
+WHERE (SELECT NOT rollup.sees_all(current_user)) AND r.dimension = 'department'
+    AND r.key = (SELECT rollup.department_of(current_user))
+    AND (r.month IS NULL OR r.day <> all((SELECT n.days FROM noted AS n)::date []))
 UNION ALL
 SELECT
     o.key, o.day, o.requests, o.answered_requests, o.requests_without_tokens, o.at_max_tokens_requests, o.tokens,
     o.latency_us, o.max_latency_us, o.first_request_time, o.last_request_time, o.latencies
 FROM noted AS n
 CROSS JOIN LATERAL rollup.open_usage(n.spans) AS o
-WHERE (SELECT NOT a.sees_all FROM rollup.reader AS a) AND o.dimension = 'department'
-    AND o.key = (SELECT a.department_id FROM rollup.reader AS a);
+WHERE (SELECT NOT rollup.sees_all(current_user)) AND o.dimension = 'department'
+    AND o.key = (SELECT rollup.department_of(current_user));
 COMMENT ON VIEW rollup.own_usage_rows IS '부서 사용량: of the one department that the reader sees, of all time, exact, to be '
     'summed up; no rows where all are seen';
 CALL ops.describe('rollup.own_usage_rows', 'rollup.usage');
@@ -31,7 +33,7 @@ SELECT
     r.dimension, r.key, r.day, r.requests, r.answered_requests, r.requests_without_tokens, r.at_max_tokens_requests,
     r.tokens, r.latency_us, r.max_latency_us, r.first_request_time, r.last_request_time, r.latencies
 FROM rollup.usage AS r
-WHERE (SELECT a.sees_all FROM rollup.reader AS a)
+WHERE (SELECT rollup.sees_all(current_user))
     AND (r.month IS NULL OR r.day <> all((SELECT n.days FROM noted AS n)::date []))
 UNION ALL
 SELECT
@@ -39,7 +41,7 @@ SELECT
     o.tokens, o.latency_us, o.max_latency_us, o.first_request_time, o.last_request_time, o.latencies
 FROM noted AS n
 CROSS JOIN LATERAL rollup.open_usage(n.spans) AS o
-WHERE (SELECT a.sees_all FROM rollup.reader AS a)
+WHERE (SELECT rollup.sees_all(current_user))
 UNION ALL
 SELECT
     'department', d.key, d.day, d.requests, d.answered_requests, d.requests_without_tokens, d.at_max_tokens_requests,

@@ -7,8 +7,8 @@ SELECT
     r.day, r.department_id, r.has_project, r.session_type, r.status, r.sessions, r.duration_us, r.requests,
     r.requests_without_tokens, r.tokens
 FROM rollup.sessions AS r
-WHERE (SELECT NOT a.sees_all FROM rollup.reader AS a)
-    AND r.department_id = (SELECT a.department_id FROM rollup.reader AS a)
+WHERE (SELECT NOT rollup.sees_all(current_user))
+    AND r.department_id = (SELECT rollup.department_of(current_user))
     AND (r.month IS NULL OR r.day <> all((SELECT n.days FROM noted AS n)::date []))
 UNION ALL
 SELECT
@@ -16,8 +16,8 @@ SELECT
     o.requests_without_tokens, o.tokens
 FROM noted AS n
 CROSS JOIN LATERAL rollup.open_sessions(n.spans) AS o
-WHERE (SELECT NOT a.sees_all FROM rollup.reader AS a)
-    AND o.department_id = (SELECT a.department_id FROM rollup.reader AS a);
+WHERE (SELECT NOT rollup.sees_all(current_user))
+    AND o.department_id = (SELECT rollup.department_of(current_user));
 COMMENT ON VIEW rollup.own_session_rows IS '부서 세션: of the one department that the reader sees, of all time, exact, to be '
     'summed up; no rows where all are seen';
 CALL ops.describe('rollup.own_session_rows', 'rollup.sessions');
@@ -31,7 +31,7 @@ SELECT
     r.day, r.department_id, r.has_project, r.session_type, r.status, r.sessions, r.duration_us, r.requests,
     r.requests_without_tokens, r.tokens
 FROM rollup.sessions AS r
-WHERE (SELECT a.sees_all FROM rollup.reader AS a)
+WHERE (SELECT rollup.sees_all(current_user))
     AND (r.month IS NULL OR r.day <> all((SELECT n.days FROM noted AS n)::date []))
 UNION ALL
 SELECT
@@ -39,7 +39,7 @@ SELECT
     o.requests_without_tokens, o.tokens
 FROM noted AS n
 CROSS JOIN LATERAL rollup.open_sessions(n.spans) AS o
-WHERE (SELECT a.sees_all FROM rollup.reader AS a)
+WHERE (SELECT rollup.sees_all(current_user))
 UNION ALL
 SELECT
     d.day, d.department_id, d.has_project, d.session_type, d.status, d.sessions, d.duration_us, d.requests,

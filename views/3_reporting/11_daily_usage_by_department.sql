@@ -1,7 +1,7 @@
 CREATE OR REPLACE VIEW reporting.daily_usage_by_department AS
 SELECT
     p.first_day AS request_day,
-    p.key AS department_id,
+    coalesce(d.department_id, p.key) AS department_id,
     d.department_name,
     p.requests,
     p.answered_requests,

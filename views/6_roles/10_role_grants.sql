@@ -100,16 +100,17 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
         'reporting.time_zone()',
         'rollup.bigint_sum(bigint)',
         'rollup.bucket_latency_ms(integer)',
+        'rollup.department_of(name)',
         'rollup.histogram_of(smallint[])',
         'rollup.histogram_percentile_ms(rollup.latency_histogram, double precision)',
         'rollup.histogram_sum(rollup.latency_histogram)',
-        'rollup.is_held()',
         'rollup.latency_bucket(bigint)',
         'rollup.noted(text)',
         'rollup.noted_days(text)',
         'rollup.open_logs(tstzmultirange)',
         'rollup.open_sessions(tstzmultirange)',
-        'rollup.open_usage(tstzmultirange)'
+        'rollup.open_usage(tstzmultirange)',
+        'rollup.sees_all(name)'
     ], NULL)
 ), there (kind, object, oid) AS (
     SELECT 'SCHEMA', n.nspname::text, n.oid
