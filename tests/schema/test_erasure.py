@@ -39,7 +39,8 @@ CODES = {
     ("llm.deployments", "environment"), ("llm.deployments", "status"), ("llm.sessions", "session_type"),
     ("llm.sessions", "status"), ("llm.prompt_templates_base", "task_category"),
     ("llm.prompt_templates_base", "version"), ("audit.changes", "operation"), ("rollup.notes", "entity"),
-    ("llm.retention", "what"), ("llm_db._yoyo_log", "operation"), ("llm_db.migrations", "state"), ("llm_db.grants", "privilege"),
+    ("llm.retention", "what"), ("llm_db._yoyo_log", "operation"), ("llm_db.migrations", "state"),
+    ("llm_db.grants", "privilege"),
 }  # fmt: skip
 # Of this a wrong text stops the triggers.
 LEFT_ALONE = {("rollup.state", "time_zone")}
