@@ -363,7 +363,9 @@ def run_plan(options: argparse.Namespace, output: Output) -> Exit:
     if options.script:
         if options.locks or options.json:
             raise Problem("--script writes a file for psql, and nothing else.", "leave --locks and --json out")
-        # psql is told that it is, whatever the locale says here.
+        if options.begins is not None and options.dsn is not None:
+            raise Problem("With --from the script asks no database.", "leave --dsn out, or --from")
+        # As its first lines tell psql, whatever the locale is here.
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")
         if options.begins is not None:
             output.show(script.from_version(options.begins), exactly=True)

@@ -158,7 +158,7 @@ def lines(known: list[Migration], applied: int, found: list[Repeatable], changed
     begins = known[applied - 1].id if applied else "an empty database"
     told = [
         HEAD.format(
-            title=f"From {begins} to {known[-1].id}: {len(known) - applied} migrations, then views, functions and triggers",
+            title=f"From {begins} to {known[-1].id}: {len(known) - applied} migrations, views, functions and triggers",
             version=__version__,
             lock_timeout_ms=round(USUAL.lock_timeout * 1000),
             retries=USUAL.retries,
@@ -185,8 +185,8 @@ def lines(known: list[Migration], applied: int, found: list[Repeatable], changed
             for number, one in enumerate(known)
         ),
         "",
-        "-- Views, functions and triggers, as they are in their files. Those are run whose text has changed; and those with",
-        "-- which something had to be dropped.",
+        "-- Reference data, and views, functions and triggers as they are in their files. Those are run whose text has",
+        "-- changed, and those with which something had to be dropped.",
         *texts(found, changed),
         "",
         "-- Refuses another state than the script was written for.",
@@ -218,7 +218,8 @@ def lines(known: list[Migration], applied: int, found: list[Repeatable], changed
 
 
 def in_a_transaction(migration: Migration) -> list[str]:
-    return [STEP, f"CALL pg_temp.llm_db_apply({literal(migration.id)}, {quoted(read_sql(migration.up))});", "COMMIT;"]
+    values = f"{literal(migration.id)}, {quoted(read_sql(migration.up))}"
+    return [STEP, f"CALL pg_temp.llm_db_apply({values});", "COMMIT;"]
 
 
 def outside(migration: Migration) -> list[str]:
