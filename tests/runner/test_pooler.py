@@ -18,8 +18,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from command import checkout, llm_db, value
-from conftest import HOST, unprivileged_user
+from command import checkout, environment, llm_db, value
+from conftest import HOST, server_bin, unprivileged_user
 
 TOY = {
     "0001.first": "CREATE TABLE public.first (id int); -- DOWN -- DROP TABLE public.first;",
@@ -149,6 +149,18 @@ def test_in_session_mode_everything_works_and_the_session_is_put_back(empty_dsn,
     for command in (("migrate",), ("status", "--check"), ("rollback", "--to", "none", "--yes")):
         done = llm_db(*command, "--dsn", pooled, root=root)
         assert done.returncode == 0, done.stderr
+    assert session(pooled) == before
+
+
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+def test_a_script_for_psql_leaves_nothing_in_a_pool(empty_dsn, poolers, tmp_path, mode):
+    """It cannot find out that nobody else is there, and then a pool in transaction mode is as good as a session."""
+    text = llm_db("plan", "--script", "--from", "none", root=checkout(tmp_path / "checkout", TOY)).stdout
+    pooled = poolers(empty_dsn, mode, 1)
+    before = session(pooled)
+    command = [server_bin() / "psql", "-X", "--file=-", "--dbname", pooled]
+    done = subprocess.run(command, input=text, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     assert session(pooled) == before
 
 

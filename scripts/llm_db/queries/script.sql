@@ -768,11 +768,13 @@ BEGIN
         IF NOT target.is_valid AND work.was_begun AND NOT work.drops THEN
             RETURN NEXT concat('DROP INDEX CONCURRENTLY ', target.index_name);
         END IF;
-        IF CASE
-            WHEN work.drops AND work.was_begun THEN to_regclass(target.index_name) IS NOT NULL
-            WHEN work.parent IS NULL AND NOT work.was_begun THEN true
-            ELSE target.is_valid IS NOT TRUE
-        END THEN
+        IF (
+            CASE
+                WHEN work.drops AND work.was_begun THEN to_regclass(target.index_name) IS NOT NULL
+                WHEN work.parent IS NULL AND NOT work.was_begun THEN true
+                ELSE target.is_valid IS NOT TRUE
+            END
+        ) THEN
             RETURN NEXT pg_temp.llm_db_named(work.build, work.each, target.leaf);
         END IF;
         IF work.attach IS NOT NULL THEN
@@ -899,6 +901,13 @@ DECLARE
     lacking text;
 BEGIN
     CALL pg_temp.llm_db_clean();
+    BEGIN
+        -- The backend of a psql that is gone ends its statement and frees its locks. Not on every system.
+        PERFORM set_config('client_connection_check_interval', '1s', true);
+        INSERT INTO pg_temp.llm_db_settings (name, value) VALUES ('client_connection_check_interval', '1s');
+    EXCEPTION WHEN invalid_parameter_value THEN
+        NULL;
+    END;
     SELECT string_agg(DISTINCT format('%I', pg_get_userbyid(o.owner)), ' and ') INTO lacking
     FROM (
         SELECT n.nspowner FROM pg_namespace AS n WHERE n.nspname = ANY (run.schemas) OR n.nspname = 'llm_db'

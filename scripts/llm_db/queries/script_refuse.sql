@@ -5,7 +5,7 @@ DECLARE
     hint text;
 BEGIN
     IF pg_catalog.current_setting('llm_db.in_transaction', true) = 'yes' THEN
-        wrong := 'A transaction is open, or is begun by --single-transaction, by psql''s AUTOCOMMIT or by its start-up file.';
+        wrong := 'A transaction is open: by --single-transaction, or by what was run in this session before.';
         hint := 'psql -X --file=..., in a session of its own: the script begins and ends its transactions itself';
     ELSIF pg_catalog.current_setting('llm_db.psql')::integer < 150000 THEN
         wrong := 'This psql is older than 15.';
