@@ -5,7 +5,6 @@ people gave on it) is found out by the script itself, by the functions of querie
 be written from, may be run again after whatever stopped it, and gives the same result as the runner.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from itertools import count
 
@@ -82,10 +81,8 @@ QUERIES = (
         {"migration_id": "text", "up_sha256": "text", "down_sha256": "text", "version": "text"},
     ),
 )
-# Ours do not end for being idle, and its transactions say themselves what they are. psql would tell of each table that
-# is there already.
-LEFT_OUT = re.compile("idle_|default_transaction_")
-TELLS = {"client_encoding": "UTF8", "client_min_messages": "warning"}
+# psql is told the encoding of the file, and would tell of each table that is there already.
+FOR_PSQL = {"client_encoding": "UTF8", "client_min_messages": "warning"}
 
 HEAD = """\
 -- {title}
@@ -179,7 +176,7 @@ def lines(known: list[Migration], applied: int, found: list[Repeatable], changed
         f"    :lock_timeout_ms, :retries, :wait_seconds, {TRIGGER_LOCK_MS}",
         ");",
         "INSERT INTO pg_temp.llm_db_settings VALUES",
-        rows((name, value) for name, value in (SETTINGS | TELLS).items() if not LEFT_OUT.match(name)),
+        rows((SETTINGS | FOR_PSQL).items()),
         "INSERT INTO pg_temp.llm_db_migrations (number, id, hash, up_sha256, down_sha256, is_new) VALUES",
         rows(
             (number, one.id, one.hash, one.sums["up_sha256"], one.sums["down_sha256"], number >= applied)

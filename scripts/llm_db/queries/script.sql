@@ -591,6 +591,8 @@ BEGIN
     INNER JOIN pg_temp.llm_db_files AS f ON f.name = r.name
     WHERE r.objects && dropped;
     CALL pg_temp.llm_db_run_file(format('migrations/%s.sql', migration), file_up);
+    -- What it may break fails here, and not at COMMIT, when it has been told that it is applied.
+    SET CONSTRAINTS ALL IMMEDIATE;
     CALL pg_temp.llm_db_mark(migration, began_at);
     CALL pg_temp.llm_db_settle(before);
     FOREACH made IN ARRAY was LOOP
