@@ -186,7 +186,7 @@ VERSIONS: list[tuple[dict[str, str], dict[str, str | None]]] = [
             "5_triggers/20_sales": TRIGGER.replace("INSERT ON", "INSERT OR UPDATE OF paid ON"),
         },
     ),
-    # Of a table that is gone nothing is left; what the trigger calls changes its kind.
+    # A column goes, and one has another name: what is in the way of the first fits only after the second.
     (
         {
             "0004.column": "ALTER TABLE llm.sales DROP COLUMN region; DROP TABLE llm.written; -- DOWN --",

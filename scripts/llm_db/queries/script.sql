@@ -263,7 +263,8 @@ END
 $$;
 
 -- A routine whose arguments changed is another object. What was given on the old one is kept for it.
-CREATE PROCEDURE pg_temp.llm_db_inherit(gone text [], new text [])
+CREATE FUNCTION pg_temp.llm_db_inherit(gone text [], new text [])
+RETURNS void
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -427,7 +428,7 @@ BEGIN
                     format('views/%s.sql and %s both make the same.', gone.name, file.path), 'make it in one file'
                 );
             END IF;
-            CALL pg_temp.llm_db_inherit(
+            PERFORM pg_temp.llm_db_inherit(
                 array(SELECT unnest(was.objects) EXCEPT SELECT unnest(names)),
                 array(SELECT unnest(names) EXCEPT SELECT unnest(was.objects))
             );
@@ -795,11 +796,11 @@ $$;
 CREATE PROCEDURE pg_temp.llm_db_finish(migration text)
 LANGUAGE plpgsql
 AS $$
+DECLARE
+    began_at constant timestamptz := (SELECT m.began_at FROM pg_temp.llm_db_migrations AS m WHERE m.id = migration);
 BEGIN
     IF NOT pg_temp.llm_db_is_applied(migration) THEN
-        CALL pg_temp.llm_db_mark(
-            migration, (SELECT m.began_at FROM pg_temp.llm_db_migrations AS m WHERE m.id = migration)
-        );
+        CALL pg_temp.llm_db_mark(migration, began_at);
     END IF;
 END
 $$;
