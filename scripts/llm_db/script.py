@@ -115,10 +115,17 @@ HEAD = """\
 
 SELECT pg_catalog.set_config('search_path', 'pg_catalog', false) AS llm_db_none \\gset
 SELECT
-    pg_catalog.set_config('llm_db.in_transaction', 'yes', true) AS llm_db_none,
-    pg_catalog.set_config('llm_db.psql', :'VERSION_NUM', false) AS llm_db_none,
-    pg_catalog.pg_backend_pid() AS llm_db_pid
+    pg_catalog.set_config('application_name', 'llm-db in a transaction', true) AS llm_db_none,
+    pg_catalog.pg_backend_pid() AS llm_db_pid,
+    :'VERSION_NUM'::integer < 150000 AS llm_db_is_old
 \\gset
+\\if :llm_db_is_old
+DO $$
+BEGIN
+    RAISE EXCEPTION 'This psql is older than 15.' USING HINT = 'use psql 15 or newer, whatever the server is';
+END
+$$;
+\\endif
 """
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE, NOT DEFERRABLE;"
 STEP = f"{BEGIN}\nCALL pg_temp.llm_db_begin();"
@@ -187,11 +194,13 @@ def lines(known: list[Migration], applied: int, found: list[Repeatable], changed
         "-- changed, and those with which something had to be dropped.",
         *texts(found, changed),
         "",
-        "-- Refuses another state than the script was written for.",
-        "CALL pg_temp.llm_db_first();",
+        "CALL pg_temp.llm_db_refuse_role();",
         "COMMIT;",
         "",
-        "-- The ledger, where it is missing or of an earlier release",
+        "-- Waits until nobody else is at work.",
+        "CALL pg_temp.llm_db_queue();",
+        "",
+        "-- Refuses a database in another state, as each step does; makes the ledger where it is missing.",
         STEP,
         "CALL pg_temp.llm_db_ledger(",
         ",\n".join(

@@ -7,13 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import psycopg
 import pytest
@@ -125,7 +125,6 @@ $$;
 """
 TRIGGER = "CREATE OR REPLACE TRIGGER noted AFTER INSERT ON llm.sales FOR EACH ROW EXECUTE FUNCTION ops.note();"
 RATE = "CREATE OR REPLACE FUNCTION ops.rated(n int) RETURNS int LANGUAGE sql IMMUTABLE RETURN n * 2;"
-TWICE = "CREATE OR REPLACE FUNCTION ops.twice(n int) RETURNS int LANGUAGE sql RETURN n * 2;"
 # What each version has more than the one before it: migrations, and files of views/. None takes a file away.
 VERSIONS: list[tuple[dict[str, str], dict[str, str | None]]] = [
     (
@@ -150,7 +149,8 @@ VERSIONS: list[tuple[dict[str, str], dict[str, str | None]]] = [
             "1_base/10_base": BASE,
             "1_base/20_rate": RATE,
             "1_base/30_note": NOTE,
-            "1_base/40_twice": TWICE,
+            "1_base/40_twice": "CREATE OR REPLACE FUNCTION ops.twice(n int) RETURNS int LANGUAGE sql RETURN n * 2;",
+            "1_base/50_kind": "CREATE OR REPLACE FUNCTION ops.kind(n int) RETURNS int LANGUAGE sql RETURN n;",
             "2_views/20_above": ABOVE,
             "2_views/30_rates": "CREATE OR REPLACE VIEW reporting.rates AS SELECT ops.rated(2) AS rate;",
             "2_views/40_alone": "CREATE OR REPLACE VIEW reporting.alone AS SELECT 1 AS one;",
@@ -179,7 +179,7 @@ VERSIONS: list[tuple[dict[str, str], dict[str, str | None]]] = [
             "CREATE INDEX CONCURRENTLY sales_idx ON llm.sales (amount);-- DOWN --",
         },
         {
-            "1_base/40_twice": "CREATE OR REPLACE PROCEDURE ops.twice(n int) LANGUAGE sql AS 'SELECT 1';",
+            "1_base/50_kind": "CREATE OR REPLACE PROCEDURE ops.kind(n int) LANGUAGE sql AS 'SELECT 1';",
             "5_triggers/10_sales": "DROP TRIGGER IF EXISTS checked ON llm.sales;\n"
             "CREATE CONSTRAINT TRIGGER checked AFTER INSERT ON llm.sales DEFERRABLE INITIALLY DEFERRED"
             " FOR EACH ROW EXECUTE FUNCTION ops.note();",
@@ -422,11 +422,11 @@ PAUSES = {
     "0004.last": "INSERT INTO llm.more VALUES (2); SELECT pg_sleep(0.02); INSERT INTO llm.more VALUES (3); -- DOWN --",
 }
 PAUSING = {
-    "1_views/10_more": "CREATE OR REPLACE VIEW reporting.more AS SELECT id FROM llm.more; SELECT pg_sleep(0.02);",
+    "1_views/10_more": "CREATE OR REPLACE VIEW reporting.more AS SELECT id FROM llm.more;",
     "1_views/20_note": "CREATE OR REPLACE FUNCTION ops.note() RETURNS trigger LANGUAGE plpgsql"
     " AS 'BEGIN RETURN NULL; END';",
-    "5_triggers/10_more": "SELECT pg_sleep(0.02);"
-    " CREATE OR REPLACE TRIGGER noted AFTER INSERT ON llm.more FOR EACH ROW EXECUTE FUNCTION ops.note();",
+    "5_triggers/10_more": "CREATE OR REPLACE TRIGGER noted AFTER INSERT ON llm.more"
+    " FOR EACH ROW EXECUTE FUNCTION ops.note();",
 }
 
 
@@ -440,17 +440,10 @@ TO_BE_KILLED = "FROM pg_stat_activity WHERE application_name = 'to be killed'"
 
 def start(dsn: str, text: str) -> subprocess.Popen[str]:
     command = [server_bin() / "psql", "-X", "--file=-", "--dbname", dsn]
-    running = subprocess.Popen(
-        command, env=environment(), stdin=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
-    )
-    # Longer than a pipe holds.
-    threading.Thread(target=feed, args=(running, text), daemon=True).start()
-    return running
-
-
-def feed(running: subprocess.Popen[str], text: str) -> None:
-    with suppress(BrokenPipeError), running.stdin:
-        running.stdin.write(text)
+    with TemporaryFile("w+", encoding="utf-8") as file:
+        file.write(text)
+        file.seek(0)
+        return subprocess.Popen(command, env=environment(), stdin=file, stderr=subprocess.PIPE, encoding="utf-8")
 
 
 def wait_until(dsn: str, query: str) -> None:
@@ -717,7 +710,7 @@ def test_it_leaves_nothing_in_the_session(versions, empty_dsn):
 
 def test_a_role_owns_what_is_made_where_the_session_acts_as_it(versions, server):
     role = f"owner_{uuid.uuid4().hex}"
-    execute(server, f"CREATE ROLE {role}")
+    execute(server, f"CREATE ROLE {role} CREATEROLE")
     try:
         with fresh_database(server) as dsn:
             execute(dsn, f"GRANT CREATE ON DATABASE {conninfo_to_dict(dsn)['dbname']} TO {role}")

@@ -30,10 +30,10 @@ DECLARE
     setting record;
 BEGIN
     RESET ALL;
-    PERFORM pg_catalog.set_config('search_path', 'pg_catalog', true);
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog', false);
     FOR setting IN SELECT s.name, s.value FROM pg_temp.llm_db_settings AS s LOOP
-        -- psql reads the rest of the script by the encoding of its session.
-        PERFORM set_config(setting.name, setting.value, setting.name <> 'client_encoding');
+        -- Between two transactions too, names are looked up in pg_catalog, and psql reads the script by its encoding.
+        PERFORM set_config(setting.name, setting.value, setting.name NOT IN ('search_path', 'client_encoding'));
     END LOOP;
     PERFORM set_config('lock_timeout', r.lock_timeout_ms::text, true) FROM pg_temp.llm_db_run AS r;
     PERFORM set_config('session_replication_role', 'origin', true)
@@ -752,7 +752,6 @@ $$;
 CREATE FUNCTION pg_temp.llm_db_outside(migration text)
 RETURNS SETOF text
 LANGUAGE plpgsql
-SET search_path = pg_catalog
 AS $$
 DECLARE
     work pg_temp.llm_db_migrations;
@@ -788,8 +787,7 @@ BEGIN
             );
         END IF;
     END LOOP;
-    RETURN NEXT 'RESET ALL';
-    RETURN NEXT 'SET client_encoding = ''UTF8''';
+    RETURN QUERY VALUES ('RESET ALL'), ('SET search_path = pg_catalog'), ('SET client_encoding = ''UTF8''');
 END
 $$;
 
@@ -868,39 +866,64 @@ BEGIN
 END
 $$;
 
--- Told once, while another one is waited for; and not for ever.
-CREATE PROCEDURE pg_temp.llm_db_wait(holder text, INOUT waited integer)
-LANGUAGE plpgsql
-AS $$
-DECLARE
-    wait_seconds constant integer := (SELECT r.wait_seconds FROM pg_temp.llm_db_run AS r);
-BEGIN
-    IF waited >= wait_seconds * 5 THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'lock_not_available',
-            MESSAGE = format(
-                'Another llm-db, or script, is still at work on this database after %s s: %s.', wait_seconds,
-                coalesce(holder, 'hidden')
-            ),
-            HINT = 'run this script again when it is done';
-    ELSIF waited = 0 THEN
-        RAISE INFO 'Another llm-db, or script, is at work on this database; waiting for it (%) ...', holder;
-    END IF;
-    waited := waited + 1;
-    PERFORM pg_sleep(0.2);
-    -- Else pg_stat_activity would show what it did before.
-    PERFORM pg_stat_clear_snapshot();
-END
-$$;
-
--- Before anything is changed.
-CREATE PROCEDURE pg_temp.llm_db_first()
+-- Nobody else is at work. Called outside a transaction, and waits in short ones: CREATE INDEX CONCURRENTLY, of the one
+-- who is waited for, waits for every snapshot that is older.
+CREATE PROCEDURE pg_temp.llm_db_queue()
 LANGUAGE plpgsql
 AS $$
 DECLARE
     run constant pg_temp.llm_db_run := (SELECT r FROM pg_temp.llm_db_run AS r);
-    waited integer := 0;
+    began_at constant timestamptz := clock_timestamp();
+    in_turn boolean;
+    was_told boolean := false;
     holder record;
+BEGIN
+    LOOP
+        in_turn := EXISTS (
+            -- A script that was stopped in this session has it.
+            SELECT FROM pg_locks AS l
+            WHERE l.locktype = 'advisory' AND l.pid = pg_backend_pid() AND l.objsubid = 1
+                AND (l.classid::bigint << 32) + l.objid::bigint = run.turn
+        );
+        IF NOT in_turn THEN
+            in_turn := pg_try_advisory_lock(run.turn);
+        END IF;
+        IF NOT in_turn THEN
+            SELECT q.who, q.may_migrate INTO holder FROM pg_temp.llm_db_queued() AS q LIMIT 1;
+            in_turn := NOT holder.may_migrate;
+            IF in_turn AND NOT was_told THEN
+                RAISE WARNING 'Not waited for, as it may not migrate: %, with our advisory lock', holder.who;
+                was_told := true;
+            END IF;
+        END IF;
+        IF in_turn THEN
+            SELECT h.who INTO holder FROM pg_temp.llm_db_holder() AS h (who) LIMIT 1;
+            EXIT WHEN NOT FOUND;
+        END IF;
+        IF clock_timestamp() > began_at + make_interval(secs => run.wait_seconds) THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'lock_not_available',
+                MESSAGE = format(
+                    'Another llm-db, or script, is still at work on this database after %s s: %s.', run.wait_seconds,
+                    holder.who
+                ),
+                HINT = 'run this script again when it is done';
+        ELSIF NOT was_told THEN
+            RAISE INFO 'Another llm-db, or script, is at work on this database; waiting for it (%) ...', holder.who;
+            was_told := true;
+        END IF;
+        PERFORM pg_sleep(0.2);
+        COMMIT;
+    END LOOP;
+END
+$$;
+
+-- Who may not do all of it.
+CREATE PROCEDURE pg_temp.llm_db_refuse_role()
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    run constant pg_temp.llm_db_run := (SELECT r FROM pg_temp.llm_db_run AS r);
     lacking text;
 BEGIN
     CALL pg_temp.llm_db_clean();
@@ -924,26 +947,12 @@ BEGIN
             format('connect as %s, or act as it: PGOPTIONS="-c role=..."', lacking)
         );
     END IF;
-    IF pg_temp.llm_db_marked() = '{}' THEN
+    IF to_regclass('llm_db._yoyo_migration') IS NULL THEN
         SELECT string_agg(l, '; ') INTO lacking FROM pg_temp.llm_db_rights() AS l;
         IF lacking IS NOT NULL THEN
             CALL pg_temp.llm_db_stop(format('%I lacks rights.', current_user), lacking);
         END IF;
     END IF;
-    WHILE NOT EXISTS (
-        -- A script that was stopped in this session has it.
-        SELECT FROM pg_locks AS l
-        WHERE l.locktype = 'advisory' AND l.pid = pg_backend_pid() AND l.objsubid = 1
-            AND (l.classid::bigint << 32) + l.objid::bigint = run.turn
-    ) AND NOT pg_try_advisory_lock(run.turn) LOOP
-        SELECT q.who, q.may_migrate INTO holder FROM pg_temp.llm_db_queued() AS q LIMIT 1;
-        IF NOT holder.may_migrate THEN
-            RAISE WARNING 'Not waited for, as it may not migrate: %, with our advisory lock', holder.who;
-            EXIT;
-        END IF;
-        CALL pg_temp.llm_db_wait(holder.who, waited);
-    END LOOP;
-    CALL pg_temp.llm_db_refuse();
 END
 $$;
 
@@ -951,9 +960,6 @@ $$;
 CREATE PROCEDURE pg_temp.llm_db_begin()
 LANGUAGE plpgsql
 AS $$
-DECLARE
-    waited integer := 0;
-    holder text;
 BEGIN
     CALL pg_temp.llm_db_clean();
     IF pg_backend_pid() <> (SELECT r.pid FROM pg_temp.llm_db_run AS r) THEN
@@ -961,15 +967,9 @@ BEGIN
             'A pooler in transaction mode stands between psql and the server.', 'connect to the server itself'
         );
     END IF;
-    WHILE to_regclass('llm_db.turn') IS NOT NULL LOOP
-        BEGIN
-            LOCK TABLE llm_db.turn IN SHARE UPDATE EXCLUSIVE MODE NOWAIT;
-            EXIT;
-        EXCEPTION WHEN lock_not_available THEN
-            holder := (SELECT h FROM pg_temp.llm_db_holder() AS h LIMIT 1);
-        END;
-        CALL pg_temp.llm_db_wait(holder, waited);
-    END LOOP;
+    IF to_regclass('llm_db.turn') IS NOT NULL THEN
+        LOCK TABLE llm_db.turn IN SHARE UPDATE EXCLUSIVE MODE NOWAIT;
+    END IF;
     CALL pg_temp.llm_db_refuse();
 END
 $$;

@@ -4,12 +4,9 @@ DECLARE
     wrong text;
     hint text;
 BEGIN
-    IF pg_catalog.current_setting('llm_db.in_transaction', true) = 'yes' THEN
+    IF pg_catalog.current_setting('application_name') = 'llm-db in a transaction' THEN
         wrong := 'A transaction is open: by --single-transaction, or by what was run in this session before.';
         hint := 'psql -X --file=..., in a session of its own: the script begins and ends its transactions itself';
-    ELSIF pg_catalog.current_setting('llm_db.psql')::integer < 150000 THEN
-        wrong := 'This psql is older than 15.';
-        hint := 'use psql 15 or newer, whatever the server is';
     ELSIF pg_catalog.current_setting('server_version_num')::integer < 150000 THEN
         wrong := 'The server is older than PostgreSQL 15.';
         hint := 'use PostgreSQL 15 or newer';
