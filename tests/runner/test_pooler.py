@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from command import checkout, environment, llm_db, value
+from command import checkout, environment, execute, llm_db, value
 from conftest import HOST, server_bin, unprivileged_user
 
 TOY = {
@@ -157,6 +157,8 @@ def test_a_script_for_psql_leaves_nothing_in_a_pool(empty_dsn, poolers, tmp_path
     """It cannot find out that nobody else is there, and then a pool in transaction mode is as good as a session."""
     text = llm_db("plan", "--script", "--from", "none", root=checkout(tmp_path / "checkout", TOY)).stdout
     pooled = poolers(empty_dsn, mode, 1)
+    # The language brings settings along, when it is first used.
+    execute(pooled, "DO $$ BEGIN END $$")
     before = session(pooled)
     command = [server_bin() / "psql", "-X", "--file=-", "--dbname", pooled]
     done = subprocess.run(command, input=text, env=environment(), capture_output=True, text=True)
