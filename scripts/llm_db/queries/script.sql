@@ -419,13 +419,16 @@ BEGIN
             names := pg_temp.llm_db_names(made);
             UPDATE pg_temp.llm_db_files AS f SET is_todo = false, is_later = false, is_done = true
             WHERE f.number = file.number;
-            SELECT r.name INTO gone
+            SELECT r.name, u.name AS object INTO gone
             FROM llm_db.repeatables AS r
             INNER JOIN pg_temp.llm_db_files AS f ON f.name = r.name
-            WHERE r.objects && names AND r.name <> file.name AND NOT (f.is_todo OR f.is_later);
+            CROSS JOIN LATERAL unnest(r.objects) AS u (name)
+            WHERE u.name = ANY (names) AND r.name <> file.name AND NOT (f.is_todo OR f.is_later)
+            LIMIT 1;
             IF FOUND THEN
                 CALL pg_temp.llm_db_stop(
-                    format('views/%s.sql and %s both make the same.', gone.name, file.path), 'make it in one file'
+                    format('views/%s.sql and %s both make the %s.', gone.name, file.path, gone.object),
+                    'make it in one file; a GRANT on it stands beside it'
                 );
             END IF;
             PERFORM pg_temp.llm_db_inherit(
@@ -512,7 +515,6 @@ BEGIN
     CROSS JOIN pg_temp.llm_db_run AS r
     WHERE m.id = migration;
     UPDATE pg_temp.llm_db_migrations AS m SET is_done = true WHERE m.id = migration;
-    RAISE INFO '% applied, % ms', migration, ms;
 END
 $$;
 
@@ -631,6 +633,7 @@ BEGIN
             CALL pg_temp.llm_db_attempt(
                 migration, format('CALL pg_temp.llm_db_without(%L, %L)', migration, in_the_way)
             );
+            RAISE INFO '% applied', migration;
             RETURN;
         EXCEPTION WHEN dependent_objects_still_exist OR feature_not_supported THEN
             GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
@@ -799,6 +802,7 @@ DECLARE
 BEGIN
     IF NOT pg_temp.llm_db_is_applied(migration) THEN
         CALL pg_temp.llm_db_mark(migration, began_at);
+        RAISE INFO '% applied', migration;
     END IF;
 END
 $$;
