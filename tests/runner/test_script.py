@@ -533,6 +533,15 @@ def test_what_stopped_it_is_told_and_it_goes_on_from_there(tmp_path, empty_dsn):
     assert value(empty_dsn, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'llm.things_idx'::regclass")
 
 
+def test_a_statement_timeout_counts_for_a_step(tmp_path, empty_dsn):
+    steps = "CREATE SCHEMA llm; SELECT pg_sleep(0.7); SELECT pg_sleep(0.7); -- DOWN --"
+    text = script("--from", "none", root=checkout(tmp_path, {"0001.first": steps}))
+    done = psql(empty_dsn, text, PGOPTIONS="-c statement_timeout=1s")
+    assert (done.returncode, "canceling statement due to statement timeout" in done.stderr) == (3, True)
+    assert value(empty_dsn, "SELECT to_regnamespace('llm') IS NULL")
+    applied(empty_dsn, text)
+
+
 def test_what_somebody_else_built_on_ours_stops_it_and_is_named(versions, at_versions, server):
     with copy_of(at_versions[1], server) as dsn:
         execute(dsn, "CREATE VIEW public.mine AS SELECT * FROM reporting.base")
