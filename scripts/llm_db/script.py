@@ -91,7 +91,7 @@ HEAD = """\
 --     psql -X --file=THIS_FILE 'host=... dbname=...'
 --
 -- It first looks whether the database is in a state that it was written for, and else changes nothing. Whatever stops
--- it, run it again: what is done is not done twice. It says what it does, and ends with exit code 0, or 3 for an error.
+-- it, run it again: what is done is not done twice. It says what it does; psql ends with 0, or 3 after an error.
 -- How to read it: first come its own functions, for this session only, and the texts of views, functions and triggers;
 -- then the migrations, each between a BEGIN and its COMMIT, in their order. The texts are those of the files.
 
