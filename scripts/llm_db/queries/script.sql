@@ -972,7 +972,13 @@ BEGIN
         );
     END IF;
     IF to_regclass('llm_db.turn') IS NOT NULL THEN
-        LOCK TABLE llm_db.turn IN SHARE UPDATE EXCLUSIVE MODE NOWAIT;
+        BEGIN
+            LOCK TABLE llm_db.turn IN SHARE UPDATE EXCLUSIVE MODE NOWAIT;
+        EXCEPTION WHEN lock_not_available THEN
+            CALL pg_temp.llm_db_stop(
+                'Another llm-db has begun to work on this database.', 'run this script again when it is done'
+            );
+        END;
     END IF;
     CALL pg_temp.llm_db_refuse();
 END
