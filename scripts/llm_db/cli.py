@@ -361,8 +361,10 @@ def run_plan(options: argparse.Namespace, output: Output) -> Exit:
     if options.begins is not None and not options.script:
         raise Problem("--from is for --script.", "add --script")
     if options.script:
-        if options.locks or options.json:
-            raise Problem("--script writes a file for psql, and nothing else.", "leave --locks and --json out")
+        if options.locks or options.scratch or options.json:
+            raise Problem(
+                "--script writes a file for psql, and nothing else.", "leave --locks, --scratch and --json out"
+            )
         if options.begins is not None and options.dsn is not None:
             raise Problem("With --from the script asks no database.", "leave --dsn out, or --from")
         # As its first lines tell psql, whatever the locale is here.
