@@ -37,6 +37,20 @@ COMMENT ON COLUMN rollup.state.noted_before IS 'Writers note what they change be
 COMMENT ON COLUMN rollup.state.activity_before IS 'rollup.activity is right for days before this one';
 COMMENT ON COLUMN rollup.state.refreshed_at IS 'When ops.refresh_rollups() last ended';
 
+CREATE TABLE rollup.announcements (
+    announced_in xid8        NOT NULL,
+    noted_before timestamptz NOT NULL,
+    awaited      text []     NULL,
+
+    CONSTRAINT announcements_pkey PRIMARY KEY (announced_in)
+);
+COMMENT ON TABLE rollup.announcements IS 'What refreshes have told writers; no time is closed before all who write '
+    'have heard that it is going to be. Only refreshes that are at work, or were cut off, have a row';
+COMMENT ON COLUMN rollup.announcements.announced_in IS 'Key: the transaction that told it';
+COMMENT ON COLUMN rollup.announcements.noted_before IS 'Which time is about to be closed';
+COMMENT ON COLUMN rollup.announcements.awaited IS 'Who was writing when that had been committed, as '
+    'pg_locks.virtualtransaction; NULL = nobody has looked yet';
+
 -- No key and no index: nobody who adds a row can wait for anybody.
 CREATE TABLE rollup.notes (
     entity     text             NOT NULL,

@@ -120,9 +120,9 @@ def execute(dsn: str, statement: str) -> None:
 
 
 def documented(page: str, name: str) -> str:
-    """The commands that a page shows between two comments of this name."""
+    """What a page shows between two comments of this name."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    return re.search(rf"<!-- {name}: begin -->\n```sh\n(.*?)```\n<!-- {name}: end -->", text, re.S)[1]
+    return re.search(rf"<!-- {name}: begin -->\n```\w*\n(.*?)```\n<!-- {name}: end -->", text, re.S)[1]
 
 
 def shell(commands: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:

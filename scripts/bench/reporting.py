@@ -201,7 +201,8 @@ def lengthen(dsn: str) -> None:
     with connect(dsn) as db:
         db.execute(f"SET statement_timeout = '{WORK_TIMEOUT}'")
         first, last = db.execute("SELECT min(request_time), max(request_time) FROM llm.session_logs").fetchone()
-        by = timedelta(days=(last - first).days + 1)
+        # A copy must end before the hour from which days are copied again.
+        by = timedelta(days=(last - first).days + 2)
         turns = round(YEARS * 365 / by.days) - 1
         db.execute("CALL llm.create_months(%s, %s)", [(first - turns * by).date(), first.date()])
         # There is nothing to check, to count or to note: the rollups are made anew afterwards.

@@ -6,7 +6,17 @@ import psycopg
 
 from llm_db import catalog, files, history, repeatables, scratch, seeds
 from llm_db.backend import USUAL, Backend, Conduct
-from llm_db.check import Compared, built, catalog_names, differences, ignore, lacking_rows, print_alike
+from llm_db.check import (
+    Compared,
+    built,
+    catalog_names,
+    differences,
+    ignore,
+    lacking_rows,
+    leave_out,
+    print_alike,
+    role_grants,
+)
 from llm_db.errors import HISTORY, Problem
 from llm_db.files import Migration
 from llm_db.objects import live
@@ -37,6 +47,7 @@ def baseline(
             expected = catalog.read(should.connection)
             actual = catalog.read(connection)
             faults = set(catalog.read_faults(connection)) - set(catalog.read_faults(should.connection))
+            leave_out(actual, {name for name, *_ in role_grants(connection, actual)}, expected)
             print_alike(should.connection, expected, actual)
             by_migrations = live(should.connection).keys()
             ours = made_by_files(should, known[count:])

@@ -88,13 +88,19 @@ def compared(should: psycopg.Connection, connection: psycopg.Connection, with_re
     with reading(connection):
         expected, actual = catalog.read(should), catalog.read(connection)
         faults = set(catalog.read_faults(connection)) - set(catalog.read_faults(should))
-        if not with_repeatables:
+        grants = role_grants(connection, actual)
+        roles = {name for name, *_ in grants}
+        if with_repeatables:
+            leave_out(expected, roles, actual)
+        else:
+            # They give what the roles have, too.
+            leave_out(actual, roles, expected)
             ours = set(repeatables.all_objects(repeatables.recorded(connection).values()))
             names = catalog_names(connection, ours) | catalog_names(should, ours)
             ignore(expected, names)
             ignore(actual, names)
         print_alike(should, expected, actual)
-        lacking = lacking_rows(should, connection, actual) if with_repeatables else []
+        lacking = lacking_rows(should, connection, actual) + lacking_of_roles(grants) if with_repeatables else []
     return differences(expected, actual, faults) + lacking
 
 
@@ -137,6 +143,42 @@ def lacking_rows(
             names = ", ".join("/".join(row) for row in lacking)
             found.append(Difference("table", table, f"lacks the rows {names}, which migrate puts back"))
     return found
+
+
+def role_grants(connection: psycopg.Connection, actual: catalog.Catalog) -> list[tuple[str, bool, str, bool]]:
+    """What the database itself says of the roles: their names, whether each is there, the statements, and whether each
+    is done. Nothing of a database that does not know, or does not tell this role."""
+    if ("view", "ops.role_grants") not in actual:
+        return []
+    try:
+        with connection.transaction():
+            return connection.execute(
+                "SELECT role_name, role_exists, statement, is_given FROM ops.role_grants"
+            ).fetchall()
+    except psycopg.errors.InsufficientPrivilege:
+        return []
+
+
+def leave_out(found: catalog.Catalog, names: set[str], there: catalog.Catalog) -> None:
+    """Grants to these roles that are not there. Roles are a cluster's, and the scratch server may have others; nor has
+    it a ledger to give rights to. What a role lacks, lacking_of_roles() says."""
+    for key in [key for key in found.keys() - there.keys() if key[0] == "grant" and grantee(key[1]) in names]:
+        del found[key]
+
+
+def lacking_of_roles(grants: list[tuple[str, bool, str, bool]]) -> list[Difference]:
+    """It fails nobody that a role is not there: making it may be for somebody else to do."""
+    return [
+        Difference("grant", statement.removeprefix("GRANT "), "missing, which migrate gives back")
+        if exists
+        else Difference("role", name, f"missing; {statement}; SELECT ops.grant_to_roles();", True)
+        for name, exists, statement, is_given in grants
+        if not is_given and (exists or statement.startswith("CREATE"))
+    ]
+
+
+def grantee(grant: str) -> str:
+    return grant.rsplit(" to ", 1)[1]
 
 
 def catalog_names(connection: psycopg.Connection, names: Collection[str]) -> set[str]:
@@ -233,7 +275,7 @@ def differences(
     """In the order of their names. Of a whole object that is missing or extra, its parts are not listed."""
     gone = {name for _, name in expected.keys() ^ actual.keys()}
     # Roles that our own files grant to, and those that every server has. Whom else a DBA lets in is the DBA's decision.
-    grantees = {"PUBLIC", "its owner"} | {name.rsplit(" to ", 1)[1] for kind, name in expected if kind == "grant"}
+    grantees = {"PUBLIC", "its owner"} | {grantee(name) for kind, name in expected if kind == "grant"}
     found = []
     for kind, name in sorted(expected.keys() | actual.keys(), key=lambda key: (key[0] == "grant", key[1], key[0])):
         should, is_now = expected.get((kind, name)), actual.get((kind, name))
@@ -249,7 +291,7 @@ def differences(
             text = summary(kind, is_now)
             # A unique index decides which rows are allowed, as a constraint does.
             tolerated = (kind == "index" and "CREATE UNIQUE" not in text) or (
-                kind == "grant" and name.rsplit(" to ", 1)[1] not in grantees
+                kind == "grant" and grantee(name) not in grantees
             )
             found.append(Difference(kind, name, f"extra{text}", tolerated))
     return found + [Difference(kind, name, text) for kind, name, part_of, text in sorted(faults) if part_of not in gone]

@@ -42,12 +42,14 @@ examples:
   llm-db migrate --dsn postgresql://me@db1/llm   apply what is pending
   llm-db lint                                    are the migration files in order? Needs no database
   llm-db status --check                          for CI: exit code 3 when something is pending
+  llm-db doctor                                  what is wrong, or soon will be, and the statement against it
   llm-db report                                  which reports there are
   llm-db load requests.csv                       request logs from CSV or NDJSON
+  llm-db maintain                                every minute, from cron: what upkeep is due
 
 exit codes: 0 done, 1 SQL failed or rows rejected, 2 usage or connection, 3 pending (status --check),
   4 lock not obtained, 5 the history is not in order,
-  6 drift (check, baseline), 7 a check failed (lint)
+  6 drift (check, baseline), 7 a check failed (lint, doctor)
 Passwords are best left to PGPASSWORD or ~/.pgpass; none is ever printed.
 """
 
@@ -207,6 +209,14 @@ def parser() -> argparse.ArgumentParser:
         )
     add_conduct(baseline)
 
+    doctor = command(
+        "doctor",
+        run_doctor,
+        "what is wrong with the database or soon will be, and what to do; exits with 7 when there is an error",
+        "  llm-db doctor --json",
+    )
+    doctor.add_argument("--json", action="store_true", help="for programs")
+
     loader = command("load", run_load, "load request logs from CSV or NDJSON", "  llm-db load requests.csv")
     load_options.add(loader)
     add_patience(loader)
@@ -249,12 +259,19 @@ def parser() -> argparse.ArgumentParser:
     formats.add_argument("--json", action="store_true", help="every row, as JSON")
     formats.add_argument("--html", metavar="FILE", help="a page with charts, in one file that needs no network")
 
+    upkeep = command(
+        "maintain",
+        run_maintain,
+        "do what upkeep is due: months, rollups, retention; to be run every minute",
+        "  * * * * *  llm-db maintain --dsn service=llm > /dev/null     in a crontab; docs/upkeep.md has more",
+    )
+
     demo = command(
         "demo", run_demo, "migrate, make the demo company, print three reports", "  llm-db demo --logs 1000000"
     )
     demo.add_argument("--logs", type=positive, default=100_000, metavar="N", help="how many logs (default 100000)")
 
-    for working in (migrate, rollback, repair, loader, demo):
+    for working in (migrate, rollback, repair, loader, upkeep, demo):
         working.add_argument("--json", action="store_true", help="for programs, at the end; progress goes to stderr")
 
     command("serve", run_serve, "keep the embedded PostgreSQL of this folder up until Ctrl-C", "  llm-db serve")
@@ -450,6 +467,16 @@ def compared(output: Output, found: "Compared") -> Exit:
     return Exit.DRIFT if found.differs else Exit.DONE
 
 
+def run_doctor(options: argparse.Namespace, output: Output) -> Exit:
+    from llm_db import doctor
+
+    with database.opened(options.target) as connection, with_rights(options, connection), database.reading(connection):
+        found = doctor.findings(connection)
+        output.document = found
+        output.show([database.describe(connection), *doctor.lines(found)])
+    return Exit.CHECK_FAILED if any(one.level == "error" for one in found) else Exit.DONE
+
+
 def run_load(options: argparse.Namespace, output: Output) -> int:
     from llm_db.load import command
 
@@ -462,6 +489,15 @@ def run_report(options: argparse.Namespace, output: Output) -> int:
 
     with database.opened(options.target) as connection, with_rights(options, connection), database.reading(connection):
         return command.run(options, connection)
+
+
+def run_maintain(options: argparse.Namespace, output: Output) -> Exit:
+    from llm_db import maintain
+
+    output.document = result = maintain.Maintained()
+    with working(options) as connection:
+        maintain.maintain(connection, tell=output.say, result=result)
+    return Exit.DONE
 
 
 def run_demo(options: argparse.Namespace, output: Output) -> Exit:

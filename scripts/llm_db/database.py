@@ -175,8 +175,8 @@ def connect(target: Target) -> Iterator[psycopg.Connection]:
             raise Problem(
                 "A pooler in transaction mode stands between llm-db and the server, so no session is kept from one"
                 " transaction to the next.",
-                "connect to the server itself, or through a pool in session mode; only status, plan, check, report and"
-                " repair work through this one",
+                "connect to the server itself, or through a pool in session mode; only status, plan, check, doctor,"
+                " report and repair work through this one",
             )
         if scalar(connection, "SELECT pg_catalog.pg_is_in_recovery()"):
             raise Problem(

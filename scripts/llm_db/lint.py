@@ -217,7 +217,7 @@ def may_be_repeated(words: list[str], makes_triggers: bool) -> bool:
             return kind in REPLACEABLE
         case ["comment" | "grant" | "revoke", *_]:
             return True
-        case ["call", schema, *_]:
+        case ["call" | "select", schema, *_]:
             return schema in SCHEMAS
         # A constraint trigger cannot be replaced; and a trigger's table may need rows from before it.
         case ["drop", "trigger", "if", "exists", *_] | ["create", "constraint", "trigger", *_] | ["insert", *_]:

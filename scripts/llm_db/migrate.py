@@ -19,6 +19,7 @@ from llm_db.backend import USUAL, Backend, Conduct
 from llm_db.errors import Problem, sql_problem
 from llm_db.files import Migration
 from llm_db.history import State
+from llm_db.queries import query
 from llm_db.repeatables import Repeatable
 
 Tell = Callable[[str], object]
@@ -120,7 +121,9 @@ def refresh(backend: Backend, found: list[Repeatable], made: list[str]) -> None:
 
     def work() -> list[str]:
         seeds.run_reference(backend.session)
-        return repeatables.refresh(backend.session, found)
+        ran = repeatables.refresh(backend.session, found)
+        backend.connection.execute(query("grant_to_roles"))
+        return ran
 
     made += backend.attempt("repeatables and reference data", work)
     for file in repeatables.pending_triggers(backend.connection, found):

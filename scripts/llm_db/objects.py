@@ -46,9 +46,18 @@ class Object:
 
 
 def versions(connection: psycopg.Connection) -> dict[Address, str]:
-    """Of everything there is; another version after each CREATE OR REPLACE."""
+    """Of everything there is; another version after each CREATE OR REPLACE, of a routine after each GRANT too."""
+    return {address: version for address, version, _ in rows_of_live(connection)}
+
+
+def makings(connection: psycopg.Connection) -> dict[Address, str]:
+    """Of everything there is; another one after each CREATE OR REPLACE, and then only."""
+    return {address: made for address, _, made in rows_of_live(connection)}
+
+
+def rows_of_live(connection: psycopg.Connection) -> list[tuple[Address, str, str]]:
     rows = connection.execute(query("live"), {"schemas": catalog.SCHEMAS}).fetchall()
-    return {(class_id, object_id): version for class_id, object_id, version in rows}
+    return [((class_id, object_id), version, made) for class_id, object_id, version, made in rows]
 
 
 def identified(connection: psycopg.Connection, addresses: Collection[Address]) -> dict[str, Object]:

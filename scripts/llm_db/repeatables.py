@@ -33,7 +33,7 @@ from llm_db.objects import (
     identified,
     inherit_grants,
     live,
-    versions,
+    makings,
     wait_briefly,
 )
 from llm_db.queries import query
@@ -257,11 +257,11 @@ class Making:
 
 def run(session: Session, file: Repeatable) -> dict[str, Object]:
     """Runs a file. Returns what it made or replaced."""
-    before: dict[Address, str] = versions(session.connection)
+    before: dict[Address, str] = makings(session.connection)
     if file.makes_triggers:
         wait_briefly(session)
     session.run_file(file.path)
-    changed = [address for address, version in versions(session.connection).items() if before.get(address) != version]
+    changed = [address for address, making in makings(session.connection).items() if before.get(address) != making]
     if not changed:
         raise Problem(
             f"{relative(file.path)} makes no view, routine or trigger in a schema of ours.",

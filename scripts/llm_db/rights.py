@@ -5,7 +5,12 @@ import psycopg
 from llm_db.queries import query
 
 # Of commands that need less than owning what is there.
-QUERIES = {"report": "rights_report", "load": "rights_load"}
+QUERIES = {
+    "report": "rights_report",
+    "load": "rights_load",
+    "maintain": "rights_maintain",
+    "doctor": "rights_maintain",
+}
 
 
 def hint(connection: psycopg.Connection, command: str) -> str:

@@ -22,7 +22,7 @@ from llm_db.sql_text import pieces
 
 # The runner's queries as functions: the name, the text, the result, and the parameters with their types.
 QUERIES = (
-    ("live", query("live"), "TABLE (class_id oid, object_id oid, version text)", {}),
+    ("live", query("live"), "TABLE (class_id oid, object_id oid, version text, made text)", {}),
     (
         "identified",
         query("identified"),
@@ -217,7 +217,8 @@ def lines(known: list[Migration], applied: int, found: list[Repeatable], changed
     ]
     for migration in known[applied:]:
         told += ["", f"-- {migration.id}", *(in_a_transaction if migration.use_transactions else outside)(migration)]
-    told += ["", "-- Reference data, views and functions", STEP, "CALL pg_temp.llm_db_refresh();", "COMMIT;"]
+    told += ["", "-- Reference data, views and functions", STEP, "CALL pg_temp.llm_db_refresh();"]
+    told += [query("grant_to_roles"), "COMMIT;"]
     for file in found:
         if file.makes_triggers:
             told += [STEP, f"CALL pg_temp.llm_db_refresh({literal(file.name)});", "COMMIT;"]

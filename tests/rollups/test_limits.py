@@ -19,7 +19,7 @@ from llm_db import files
 
 LIMITS = {
     "session_logs": [
-        "session_logs_times_within_2000_to_2099",
+        "session_logs_request_time_within_2000_to_2099",
         "session_logs_response_within_a_week",
         "session_logs_token_used_at_most_100_million",
         "session_logs_response_not_before_request",
@@ -183,7 +183,7 @@ def test_a_time_that_no_client_knows_stops_no_report(
     [
         ("session_logs_token_used_at_most_100_million", ("2024-02-01 10:00Z", None, 100_000_001)),
         ("session_logs_response_within_a_week", ("2024-02-01 10:00Z", "168:00:01", None)),
-        ("session_logs_times_within_2000_to_2099", ("0001-01-01Z", None, None)),
+        ("session_logs_request_time_within_2000_to_2099", ("0001-01-01Z", None, None)),
     ],
 )
 def test_a_running_database_keeps_its_rows_and_takes_no_new_ones(

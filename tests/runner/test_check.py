@@ -160,8 +160,8 @@ DRIFT = {
         ["function llm.uuidv7_time(uuid): arguments is id uuid DEFAULT NULL::uuid, should be id uuid"],
     ),
     "function security": (
-        "ALTER FUNCTION llm.create_month(date) SECURITY DEFINER",
-        ["function llm.create_month(date): security is definer, should be invoker"],
+        "ALTER FUNCTION llm.create_month(date) SECURITY INVOKER",
+        ["function llm.create_month(date): security is invoker, should be definer"],
     ),
     "function settings": (
         "ALTER FUNCTION llm.create_month(date) RESET ALL",
@@ -253,6 +253,8 @@ DRIFT = {
         "ALTER TABLE llm.session_logs_2020_01 DISABLE TRIGGER USER",
         [
             "table llm.session_logs_2020_01: does not fire the trigger session_logs_have_a_sequence of "
+            "llm.session_logs",
+            "table llm.session_logs_2020_01: does not fire the trigger session_logs_are_not_written_over of "
             "llm.session_logs",
         ],
     ),

@@ -100,7 +100,7 @@ def test_wrong_usage_is_exit_code_2_and_a_hint(arguments):
 
 
 @pytest.mark.parametrize(
-    "command", ["lint", "status", "plan", "migrate", "rollback", "load", "report", "demo", "serve"]
+    "command", ["lint", "status", "plan", "migrate", "rollback", "load", "report", "maintain", "demo", "serve"]
 )
 def test_every_command_explains_itself_with_an_example(command):
     done = llm_db(command, "--help")

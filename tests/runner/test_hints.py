@@ -199,6 +199,7 @@ COMMANDS = (
     ("rollback", "--to", "none", "--yes"),
     ("load", "logs.csv"),
     ("report",),
+    ("maintain",),
     ("check",),
     ("baseline", "--to", "1"),
     ("repair",),

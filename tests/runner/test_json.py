@@ -125,7 +125,7 @@ def test_demo_tells_what_it_made(empty_dsn):
 
 @pytest.mark.parametrize(
     "command",
-    ["status", "plan", "migrate", "rollback --to 1", "repair", "check", "baseline --to 1", "report", "demo"],
+    ["status", "plan", "migrate", "rollback --to 1", "repair", "check", "baseline --to 1", "report", "doctor", "demo"],
 )
 def test_every_failure_is_a_document_without_a_password(command):
     done = llm_db(*command.split(), "--json", "--dsn", "postgresql://me:hunter2@127.0.0.1:1/llm")

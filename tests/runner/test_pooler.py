@@ -26,10 +26,11 @@ TOY = {
     "0002.slow": "-- transactional: false\nCREATE INDEX CONCURRENTLY first_idx ON public.first (id);\n"
     "-- DOWN --DROP INDEX CONCURRENTLY public.first_idx;",
 }
-# All that one client can leave to the next.
+# All that one client can leave to the next. That a library is loaded by now, with settings of its own, is nothing left.
 SESSION = """
 SELECT
-    (SELECT jsonb_object_agg(name, format('%s (%s)', setting, source)) FROM pg_settings WHERE name !~ '^transaction_'),
+    (SELECT jsonb_object_agg(name, format('%s (%s)', setting, source)) FROM pg_settings
+        WHERE name !~ '^(transaction_|plpgsql[.])'),
     (SELECT array_agg(statement) FROM pg_prepared_statements),
     (SELECT array_agg(name) FROM pg_cursors),
     (SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory'),
@@ -118,6 +119,8 @@ def test_in_transaction_mode_what_reads_works_and_the_rest_is_refused(dsn, serve
         direct = llm_db(*command, *(["--dsn", dsn] * (command[0] != "lint")), cwd=tmp_path)
         assert (done.returncode, done.stderr) == (0, direct.stderr)
         assert done.stdout.splitlines()[1:] == direct.stdout.splitlines()[1:]
+    done, direct = (llm_db("doctor", "--dsn", one) for one in (pooled, dsn))
+    assert (done.returncode, done.stdout.splitlines()[1:]) == (7, direct.stdout.splitlines()[1:])
     done = llm_db("check", "--dsn", pooled, "--scratch", server)
     assert done.returncode == 0, done.stderr
     done = llm_db("rollback", "--to", "1", "--dsn", pooled)

@@ -192,11 +192,11 @@ REFUSED = [
     ("sessions_times_within_2000_to_2099", SESSION + "(%(user_id)s, 'test', now(), 'infinity', 'completed')"),
     ("sessions_times_within_2000_to_2099", SESSION + "(%(user_id)s, 'test', now(), '2100-01-01Z', 'completed')"),
     (
-        "session_logs_times_within_2000_to_2099",
+        "session_logs_request_time_within_2000_to_2099",
         "UPDATE llm.session_logs SET request_time = 'infinity', response_time = NULL",
     ),
     (
-        "session_logs_times_within_2000_to_2099",
+        "session_logs_request_time_within_2000_to_2099",
         "UPDATE llm.session_logs SET request_time = '1999-12-31 23:59:59Z', response_time = NULL",
     ),
     ("session_logs_response_within_a_week", "UPDATE llm.session_logs SET response_time = request_time + '168:00:01'"),
@@ -252,6 +252,12 @@ REFUSED = [
         "user_departments_department_id_fkey",
         "INSERT INTO llm.user_departments VALUES (%(user_id)s, '2020-01-01', " + NOBODY + ")",
     ),
+    ("retention_pkey", "INSERT INTO llm.retention SELECT * FROM llm.retention"),
+    ("retention_what_is_known", "INSERT INTO llm.retention VALUES ('users', 13)"),
+    ("retention_keep_months_from_1_to_1200", "UPDATE llm.retention SET keep_months = 0"),
+    ("retention_keep_months_from_1_to_1200", "UPDATE llm.retention SET keep_months = 1201"),
+    ("retention_audit_keeps_12_months", "INSERT INTO llm.retention VALUES ('audit', 11)"),
+    ("announcements_pkey", "INSERT INTO rollup.announcements SELECT * FROM rollup.announcements"),
     ("state_pkey", "INSERT INTO rollup.state DEFAULT VALUES"),
     ("state_is_one_row", "INSERT INTO rollup.state (only_row) VALUES (false)"),
     ("notes_entity_is_known", "INSERT INTO rollup.notes VALUES ('users', 'now', 'now')"),
@@ -283,6 +289,7 @@ REFUSED = [
 
 # One row in each, of no project, department or earlier day.
 ROLLUPS = """
+INSERT INTO rollup.announcements VALUES ('3', '2020-01-01');
 INSERT INTO rollup.notes VALUES ('logs', '2020-01-01', '2020-01-02');
 INSERT INTO rollup.usage VALUES ('2020-01-01', '2020-01-01', NULL, 1, 0, 1, 0, 0, 0, NULL, 'now', 'now', 'project');
 INSERT INTO rollup.hours VALUES ('2020-01-01', '2020-01-01', 1, '2020-01-01', 1, 0, 1, 0);
@@ -311,6 +318,7 @@ def standing(server: str) -> Iterator[tuple[psycopg.Connection, Company]]:
                 [company.session_id, company.deployment_id, company.template_id],
             )
             db.execute(ROLLUPS)
+            db.execute("INSERT INTO llm.retention VALUES ('sessions', 13)")
             yield db, company
 
 

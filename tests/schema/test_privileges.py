@@ -1,15 +1,17 @@
-"""The grants that docs/dba.md recommends are enough, and no more than enough: on any server, also where nothing is
+"""The grants that docs/roles.md recommends are enough, and no more than enough: on any server, also where nothing is
 PUBLIC's by default."""
 
+import re
 import uuid
 from collections.abc import Iterator
+from itertools import product
 
 import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from command import drop_role, llm_db
+from command import ROOT, drop_role, llm_db
 from conftest import Company, found_company, fresh_database
 
 SERVICE_GRANTS = """
@@ -82,7 +84,7 @@ def test_an_analyst_reads_reporting_and_nothing_else(db: psycopg.Connection, com
 
 # Nothing rests on what is PUBLIC's by default.
 
-OURS = "('llm', 'rollup', 'reporting', 'ops')"
+OURS = "('llm', 'rollup', 'reporting', 'ops', 'audit')"
 
 ROUTINES = f"""
     SELECT
@@ -97,48 +99,142 @@ ROUTINES = f"""
 """
 
 
+# A view reads tables with its owner's rights, but calls functions with its reader's. What a function with its owner's
+# rights calls, its caller need not be allowed.
+CALLED = """
+    WITH RECURSIVE called AS (
+        SELECT d.refobjid AS oid
+        FROM pg_catalog.pg_rewrite AS r
+        INNER JOIN pg_catalog.pg_class AS c ON r.ev_class = c.oid
+        INNER JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+        WHERE c.relnamespace::regnamespace::text IN ('reporting', 'rollup') AND d.refclassid = 'pg_proc'::regclass
+        UNION
+        SELECT p.oid FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = 'reporting'::regnamespace
+        UNION
+        SELECT d.refobjid
+        FROM called AS c
+        INNER JOIN pg_catalog.pg_proc AS p ON c.oid = p.oid AND p.prokind = 'f' AND NOT p.prosecdef
+        INNER JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+        WHERE d.refclassid = 'pg_proc'::regclass
+    )
+    SELECT oid FROM called
+"""
+
+
+# Whether what is in this catalog refers to it.
+REFERRED = """EXISTS (
+    SELECT FROM pg_catalog.pg_depend AS d
+    WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = r.oid AND d.classid = '{}'::regclass
+)"""
+
+
 def routines(db: psycopg.Connection, condition: str) -> set[str]:
     return {name for (name,) in db.execute(f"SELECT r.name FROM ({ROUTINES}) AS r WHERE {condition}")}
 
 
 def test_public_may_call_what_schema_01_functions_says(db: psycopg.Connection) -> None:
     """In schema llm, what is IMMUTABLE or a column's default. What CHECKs refer to is among it."""
-    referred = """EXISTS (
-        SELECT FROM pg_catalog.pg_depend AS d
-        WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = r.oid AND d.classid = '{}'::regclass
-    )"""
     public = routines(db, "r.public")
-    assert public == routines(db, f"r.schema = 'llm' AND (r.provolatile = 'i' OR {referred.format('pg_attrdef')})")
-    assert public >= routines(db, referred.format("pg_constraint"))
+    assert public == routines(db, f"r.schema = 'llm' AND (r.provolatile = 'i' OR {REFERRED.format('pg_attrdef')})")
+    assert public >= routines(db, REFERRED.format("pg_constraint"))
     assert public
     assert not routines(db, "r.public AND r.prosecdef")
 
 
 def test_analysts_may_call_what_reports_call(db: psycopg.Connection) -> None:
-    """A view reads tables with its owner's rights, but calls functions with its reader's. What a function with its
-    owner's rights calls, its caller need not be allowed."""
-    db.execute("""
-        CREATE TEMPORARY VIEW called AS
-        WITH RECURSIVE called AS (
-            SELECT d.refobjid AS oid
-            FROM pg_catalog.pg_rewrite AS r
-            INNER JOIN pg_catalog.pg_class AS c ON r.ev_class = c.oid
-            INNER JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
-            WHERE c.relnamespace::regnamespace::text IN ('reporting', 'rollup') AND d.refclassid = 'pg_proc'::regclass
-            UNION
-            SELECT p.oid FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = 'reporting'::regnamespace
-            UNION
-            SELECT d.refobjid
-            FROM called AS c
-            INNER JOIN pg_catalog.pg_proc AS p ON c.oid = p.oid AND p.prokind = 'f' AND NOT p.prosecdef
-            INNER JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
-            WHERE d.refclassid = 'pg_proc'::regclass
-        )
-        SELECT oid FROM called
-    """)
-    assert routines(db, "r.analyst AND NOT r.public") == routines(
-        db, "NOT r.public AND r.oid IN (SELECT c.oid FROM called AS c)"
+    assert routines(db, "r.analyst AND NOT r.public") == routines(db, f"NOT r.public AND r.oid IN ({CALLED})")
+
+
+# The page's table is the matrix.
+
+ROLES = ("llm_analyst", "llm_people_reader", "llm_app", "llm_loader", "llm_operator", "llm_auditor")
+ALL_OURS = "('llm', 'rollup', 'reporting', 'ops', 'audit', 'llm_db')"
+# Role, object, column (empty = all of it) and privilege, of everything of ours and every privilege that there is.
+MAY = f"""
+    WITH who AS (
+        SELECT r.oid, r.rolname::text AS role FROM pg_catalog.pg_roles AS r WHERE r.rolname = ANY(%(roles)s)
+    ), relations AS (
+        SELECT c.oid, c.relkind, c.oid::regclass::text AS object
+        FROM pg_catalog.pg_class AS c
+        WHERE c.relnamespace::regnamespace::text IN {ALL_OURS} AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+    ), on_tables AS (
+        SELECT 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER'
+            || CASE WHEN current_setting('server_version_num')::integer >= 170000 THEN ', MAINTAIN' ELSE '' END AS names
     )
+    SELECT w.role, 'the database', '', p
+    FROM who AS w CROSS JOIN unnest(ARRAY['CONNECT', 'TEMPORARY', 'CREATE']) AS p
+    WHERE has_database_privilege(w.oid, current_database(), p)
+    UNION ALL
+    SELECT w.role, 'schema ' || n.nspname, '', p
+    FROM who AS w CROSS JOIN pg_catalog.pg_namespace AS n CROSS JOIN unnest(ARRAY['USAGE', 'CREATE']) AS p
+    WHERE n.nspname IN {ALL_OURS} AND has_schema_privilege(w.oid, n.oid, p)
+    UNION ALL
+    SELECT w.role, r.object, '', p
+    FROM who AS w CROSS JOIN relations AS r CROSS JOIN on_tables AS t
+    CROSS JOIN unnest(string_to_array(t.names, ', ')) AS p
+    WHERE r.relkind <> 'S' AND has_table_privilege(w.oid, r.oid, p)
+    UNION ALL
+    SELECT w.role, r.object, a.attname::text, p
+    FROM who AS w CROSS JOIN relations AS r INNER JOIN pg_catalog.pg_attribute AS a ON a.attrelid = r.oid
+    CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'REFERENCES']) AS p
+    WHERE r.relkind <> 'S' AND NOT a.attisdropped AND has_column_privilege(w.oid, r.oid, a.attnum, p)
+        AND NOT has_table_privilege(w.oid, r.oid, p)
+    UNION ALL
+    SELECT w.role, r.object, '', p
+    FROM who AS w CROSS JOIN relations AS r CROSS JOIN unnest(ARRAY['USAGE', 'SELECT', 'UPDATE']) AS p
+    WHERE r.relkind = 'S' AND has_sequence_privilege(w.oid, r.oid, p)
+    UNION ALL
+    SELECT w.role, format('%%s.%%s(%%s)', n.nspname, f.proname, oidvectortypes(f.proargtypes)), '', 'EXECUTE'
+    FROM who AS w CROSS JOIN pg_catalog.pg_proc AS f INNER JOIN pg_catalog.pg_namespace AS n ON f.pronamespace = n.oid
+    WHERE n.nspname IN {ALL_OURS} AND has_function_privilege(w.oid, f.oid, 'EXECUTE')
+"""
+ROUTINE_NAMES = f"""
+    SELECT format('%s.%s(%s)', r.schema, p.proname, oidvectortypes(p.proargtypes))
+    FROM ({ROUTINES}) AS r INNER JOIN pg_catalog.pg_proc AS p ON r.oid = p.oid
+    WHERE
+"""
+# What the table does not name one by one.
+GROUPS = {
+    "every view of `reporting`": "SELECT 'reporting.' || viewname FROM pg_views WHERE schemaname = 'reporting'",
+    "every routine that these views call": f"{ROUTINE_NAMES} NOT r.public AND r.oid IN ({CALLED})",
+    "every function of `llm` that works something out from its arguments": f"{ROUTINE_NAMES} r.schema = 'llm' AND"
+    f" (r.provolatile = 'i' OR {REFERRED.format('pg_attrdef')})",
+}
+
+
+def matrix(db: psycopg.Connection, page: str) -> set[tuple[str, str, str, str]]:
+    """What the table says, a privilege each."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    table = re.search(r"<!-- matrix: begin -->\n(.*?)<!-- matrix: end -->", text, re.S)[1]
+    (_, *roles), _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    assert roles == ["any login", *ROLES]
+    found = set()
+    for named, *cells in rows:
+        if named in GROUPS:
+            objects = [name for (name,) in db.execute(GROUPS[named])]
+            assert objects, named
+        else:
+            objects = [name.replace("`", "") for name in re.findall(r"(?:schema )?`[^`]+`|the database", named)]
+        for role, cell in zip(roles, cells, strict=True):
+            given = re.findall(r"([A-Z]+)(?: \(([^)]*)\))?", cell)
+            for name, (privilege, columns) in product(objects, given):
+                found |= {(role, name, column, privilege) for column in columns.split(", ")}
+    # What every login may, a role may too.
+    return found | {(role, *right) for who, *right in found if who == "any login" for role in ROLES}
+
+
+def test_each_role_may_do_what_its_page_says_and_nothing_else(db: psycopg.Connection) -> None:
+    anybody = f"anybody_{uuid.uuid4().hex}"
+    db.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(anybody)))
+    # A new month has nothing for anybody.
+    db.execute("CALL llm.create_months()")
+    try:
+        rows = db.execute(MAY, {"roles": [anybody, *ROLES]}).fetchall()
+    finally:
+        db.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(anybody)))
+    may = {("any login" if role == anybody else role, *right) for role, *right in rows}
+    should = matrix(db, "docs/roles.md")
+    assert (sorted(may - should), sorted(should - may)) == ([], [])
 
 
 @pytest.fixture

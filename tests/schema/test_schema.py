@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 # Every schema of ours. What is said of "ours" below is said of all of them.
-OURS = "(SELECT oid FROM pg_catalog.pg_namespace WHERE nspname IN ('llm', 'rollup', 'reporting', 'ops'))"
+OURS = "(SELECT oid FROM pg_catalog.pg_namespace WHERE nspname IN ('llm', 'rollup', 'reporting', 'ops', 'audit'))"
 HANGUL = re.compile(r"^[^:]*[가-힣]")
 
 # The ERD's entities and attributes, in its order.

@@ -89,6 +89,7 @@ REVOKE ALL ON FUNCTION llm.count_template_uses() FROM public;
 CREATE OR REPLACE FUNCTION llm.fold_template_uses()
 RETURNS bigint
 LANGUAGE plpgsql
+SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE

@@ -25,8 +25,8 @@ RETURNS timestamptz
 LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN at >= '2000-01-01 00:00Z' AND at < '2100-01-01 00:00Z' THEN at END;
-COMMENT ON FUNCTION rollup.known_time(timestamptz) IS 'A time as session_logs_times_within_2000_to_2099 allows it; '
-    'NULL = not known, and on no day of the reports';
+COMMENT ON FUNCTION rollup.known_time(timestamptz) IS 'A time as the years 2000 to 2099 hold it '
+    '(session_logs_request_time_within_2000_to_2099); NULL = not known, and on no day of the reports';
 REVOKE ALL ON FUNCTION rollup.known_time(timestamptz) FROM public;
 GRANT EXECUTE ON FUNCTION rollup.known_time(timestamptz) TO llm_analyst;
 

@@ -176,6 +176,32 @@ COMMENT ON FUNCTION rollup.noted(text) IS 'rollup.noted_days() as one row: a rep
 REVOKE ALL ON FUNCTION rollup.noted(text) FROM public;
 GRANT EXECUTE ON FUNCTION rollup.noted(text) TO llm_analyst;
 
+CREATE OR REPLACE FUNCTION rollup.first_open_session(border timestamptz)
+RETURNS uuid
+LANGUAGE plpgsql
+STABLE
+-- Planned once a connection: it asks every month, whatever the border.
+SET plan_cache_mode = force_generic_plan
+SET jit = off
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF border = '-infinity' THEN
+        RETURN '00000000-0000-0000-0000-000000000000';
+    END IF;
+    -- OFFSET 0: by the index on request_time, not through all sessions in their order until one fits.
+    RETURN (
+        SELECT i.session_id
+        FROM (SELECT l.session_id FROM llm.session_logs AS l WHERE l.request_time >= border OFFSET 0) AS i
+        ORDER BY i.session_id
+        LIMIT 1
+    );
+END
+$$;
+COMMENT ON FUNCTION rollup.first_open_session(timestamptz) IS 'The lowest session_id that has logs since the border of '
+    'closed time; NULL = there is none';
+REVOKE ALL ON FUNCTION rollup.first_open_session(timestamptz) FROM public;
+
 CREATE OR REPLACE FUNCTION rollup.open_logs(noted tstzmultirange)
 RETURNS TABLE (
     session_id uuid, log_sequence integer, request_time timestamptz, day date,
@@ -196,20 +222,13 @@ AS $$
 #variable_conflict use_column
 DECLARE
     border constant timestamptz := (SELECT s.closed_before FROM rollup.state AS s);
-    lowest uuid := '00000000-0000-0000-0000-000000000000';
+    -- A first look, at times alone, says which months the join need not be planned for: all but the last, as a rule.
+    lowest constant uuid := rollup.first_open_session(border);
     span tstzrange;
 BEGIN
-    -- A first look, at times alone, says which months the join need not be planned for: all but the last, as a rule.
-    -- OFFSET 0: by the index on request_time, not through all sessions in their order until one fits.
-    IF border > '-infinity' THEN
-        lowest := (
-            SELECT i.session_id
-            FROM (SELECT l.session_id FROM llm.session_logs AS l WHERE l.request_time >= border OFFSET 0) AS i
-            ORDER BY i.session_id
-            LIMIT 1
-        );
+    IF lowest IS NOT NULL THEN
+        RETURN QUERY SELECT * FROM rollup.log_facts AS f WHERE f.request_time >= border AND f.session_id >= lowest;
     END IF;
-    RETURN QUERY SELECT * FROM rollup.log_facts AS f WHERE f.request_time >= border AND f.session_id >= lowest;
     FOR span IN SELECT unnest(noted) LOOP
         RETURN QUERY
         SELECT * FROM rollup.log_facts AS f WHERE f.request_time >= lower(span) AND f.request_time < upper(span);

@@ -21,8 +21,8 @@ SELECT
     ss.label_ko AS session_status_ko,
     ss.label_en AS session_status_en,
     s.user_id,
-    u.user_name,
-    u.user_email,
+    u.user_name || (SELECT '' WHERE reporting.may_read_people()) AS user_name,
+    u.user_email || (SELECT '' WHERE reporting.may_read_people()) AS user_email,
     u.role AS user_role,
     ur.label_ko AS user_role_ko,
     ur.label_en AS user_role_en,
@@ -107,8 +107,10 @@ COMMENT ON COLUMN reporting.requests.session_status IS '세션 상태: code of t
 COMMENT ON COLUMN reporting.requests.session_status_ko IS '세션 상태: Korean label';
 COMMENT ON COLUMN reporting.requests.session_status_en IS '세션 상태: English label';
 COMMENT ON COLUMN reporting.requests.user_id IS '사용자 고유 식별자: who made the request';
-COMMENT ON COLUMN reporting.requests.user_name IS '사용자 실명: name of the user; not unique';
-COMMENT ON COLUMN reporting.requests.user_email IS '이메일: address of the user; unique';
+COMMENT ON COLUMN reporting.requests.user_name IS '사용자 실명: name of the user; not unique; NULL = not for you, see '
+    'reporting.may_read_people()';
+COMMENT ON COLUMN reporting.requests.user_email IS '이메일: address of the user; unique; NULL = not for you, see '
+    'reporting.may_read_people()';
 COMMENT ON COLUMN reporting.requests.user_role IS '사용자 역할: code of the user''s role now';
 COMMENT ON COLUMN reporting.requests.user_role_ko IS '사용자 역할: Korean label';
 COMMENT ON COLUMN reporting.requests.user_role_en IS '사용자 역할: English label';

@@ -2,8 +2,8 @@ CREATE OR REPLACE VIEW reporting.monthly_usage_by_user AS
 SELECT
     p.first_day AS request_month,
     p.key AS user_id,
-    u.user_name,
-    u.user_email,
+    u.user_name || (SELECT '' WHERE reporting.may_read_people()) AS user_name,
+    u.user_email || (SELECT '' WHERE reporting.may_read_people()) AS user_email,
     u.department_id,
     d.department_name,
     p.requests,

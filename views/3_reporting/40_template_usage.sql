@@ -9,7 +9,7 @@ SELECT
     tc.label_en AS task_category_en,
     t.created_at,
     t.created_by,
-    u.user_name AS created_by_name,
+    u.user_name || (SELECT '' WHERE reporting.may_read_people()) AS created_by_name,
     t.usage_count,
     coalesce(l.requests, 0) AS requests,
     coalesce(l.requests_without_tokens, 0) AS requests_without_tokens,
@@ -33,7 +33,8 @@ CALL ops.describe(
 );
 COMMENT ON COLUMN reporting.template_usage.version IS '버전: dotted numbers; unique within template_name';
 COMMENT ON COLUMN reporting.template_usage.created_by IS '작성자: user_id of who wrote this version';
-COMMENT ON COLUMN reporting.template_usage.created_by_name IS '작성자 실명: name of who wrote this version';
+COMMENT ON COLUMN reporting.template_usage.created_by_name IS '작성자 실명: name of who wrote this version; NULL = not for '
+    'you, see reporting.may_read_people()';
 COMMENT ON COLUMN reporting.template_usage.usage_count IS '사용 횟수: requests that used this version over all time; '
     'deleting them does not lower it';
 

@@ -5,8 +5,8 @@ SELECT
     a.learning_type,
     lt.label_ko AS learning_type_ko,
     lt.label_en AS learning_type_en,
-    a.description,
-    a.s3_path,
+    a.description || (SELECT '' WHERE reporting.may_read_people()) AS description,
+    a.s3_path || (SELECT '' WHERE reporting.may_read_people()) AS s3_path,
     a.created_at,
     e.deployment_id,
     e.server_name,
@@ -47,7 +47,9 @@ COMMENT ON COLUMN reporting.dataset_lineage.learning_type IS '학습 유형: cod
 COMMENT ON COLUMN reporting.dataset_lineage.learning_type_ko IS '학습 유형: Korean label';
 COMMENT ON COLUMN reporting.dataset_lineage.learning_type_en IS '학습 유형: English label';
 COMMENT ON COLUMN reporting.dataset_lineage.description IS '데이터셋 설명: source, size, quality, purpose; NULL = none '
-    'written';
+    'written, or not for you, see reporting.may_read_people()';
+COMMENT ON COLUMN reporting.dataset_lineage.s3_path IS 'S3 저장 경로: s3://bucket/key; NULL = not for you, see '
+    'reporting.may_read_people()';
 COMMENT ON COLUMN reporting.dataset_lineage.deployment_id IS '배포 고유 식별자: a deployment trained with it; NULL = none, '
     'and so are the columns of the deployment and its model';
 

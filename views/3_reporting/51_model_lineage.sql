@@ -19,8 +19,8 @@ SELECT
     a.learning_type,
     lt.label_ko AS learning_type_ko,
     lt.label_en AS learning_type_en,
-    a.description,
-    a.s3_path,
+    a.description || (SELECT '' WHERE reporting.may_read_people()) AS description,
+    a.s3_path || (SELECT '' WHERE reporting.may_read_people()) AS s3_path,
     coalesce(l.requests, 0) AS requests,
     coalesce(l.requests_without_tokens, 0) AS requests_without_tokens,
     coalesce(l.tokens, 0) AS tokens,
@@ -43,6 +43,6 @@ COMMENT ON COLUMN reporting.model_lineage.deployment_id IS '배포 고유 식별
 COMMENT ON COLUMN reporting.model_lineage.dataset_id IS '데이터셋 고유 식별자: what the deployment was trained with; NULL = '
     'none, and so are the columns of the dataset';
 COMMENT ON COLUMN reporting.model_lineage.description IS '데이터셋 설명: source, size, quality, purpose; NULL = none '
-    'written, or no dataset';
+    'written, no dataset, or not for you, see reporting.may_read_people()';
 
 GRANT SELECT ON reporting.model_lineage TO llm_analyst;

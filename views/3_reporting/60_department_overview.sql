@@ -5,8 +5,8 @@ SELECT
     d.department_id,
     d.department_name,
     d.manager_id,
-    mu.user_name AS manager_name,
-    mu.user_email AS manager_email,
+    mu.user_name || (SELECT '' WHERE reporting.may_read_people()) AS manager_name,
+    mu.user_email || (SELECT '' WHERE reporting.may_read_people()) AS manager_email,
     coalesce(w.members, 0) AS members,
     coalesce(w.active_members, 0) AS active_members,
     coalesce(p.projects, 0) AS projects,
@@ -46,8 +46,10 @@ COMMENT ON VIEW reporting.department_overview IS '부서 현황: every departmen
 CALL ops.describe('reporting.department_overview', 'llm.departments', 'rollup.usage_totals');
 COMMENT ON COLUMN reporting.department_overview.department_id IS '부서 고유 식별자: the department';
 COMMENT ON COLUMN reporting.department_overview.manager_id IS '부서 관리자: user_id of the manager';
-COMMENT ON COLUMN reporting.department_overview.manager_name IS '부서 관리자 실명: name of the manager';
-COMMENT ON COLUMN reporting.department_overview.manager_email IS '부서 관리자 이메일: address of the manager';
+COMMENT ON COLUMN reporting.department_overview.manager_name IS '부서 관리자 실명: name of the manager; NULL = not for '
+    'you, see reporting.may_read_people()';
+COMMENT ON COLUMN reporting.department_overview.manager_email IS '부서 관리자 이메일: address of the manager; NULL = not '
+    'for you, see reporting.may_read_people()';
 COMMENT ON COLUMN reporting.department_overview.members IS '전체 인원: users who work for the department, active or not';
 COMMENT ON COLUMN reporting.department_overview.active_members IS '활성 인원: those of them who are active';
 COMMENT ON COLUMN reporting.department_overview.projects IS '프로젝트 수: projects that belong to the department';

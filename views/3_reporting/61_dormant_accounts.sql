@@ -12,8 +12,8 @@ WITH noted AS MATERIALIZED (
 
 SELECT
     u.user_id,
-    u.user_name,
-    u.user_email,
+    u.user_name || (SELECT '' WHERE reporting.may_read_people()) AS user_name,
+    u.user_email || (SELECT '' WHERE reporting.may_read_people()) AS user_email,
     u.role AS user_role,
     ur.label_ko AS user_role_ko,
     ur.label_en AS user_role_en,

@@ -10,14 +10,15 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    patience constant interval := '60 seconds';
+    -- As long as the caller would wait for any lock, or a minute.
+    patience constant interval := coalesce(nullif(current_setting('lock_timeout')::interval, '0'), '60 seconds');
     give_up_at constant timestamptz := clock_timestamp() + patience;
     timeout_before constant text := current_setting('lock_timeout');
     -- The month's own tables, if it has any: someone may be reading them by their own names.
     own_tables text;
 BEGIN
-    -- One change at a time; only other month changes wait here. An advisory lock could be taken, and kept, by any
-    -- login; this one needs a right to write to the partition by its own name.
+    -- One change at a time; only other month changes wait here, and they hold nothing that this one wants. An advisory
+    -- lock could be taken, and kept, by any login; this one needs a right to write to the partition by its own name.
     BEGIN
         PERFORM set_config('lock_timeout', extract(EPOCH FROM patience) || 's', true);
         LOCK TABLE llm.sessions_default IN SHARE UPDATE EXCLUSIVE MODE;
@@ -27,6 +28,12 @@ BEGIN
                 USING ERRCODE = 'lock_not_available',
                     HINT = 'Who locks llm.sessions_default is in pg_locks. Nothing changed; call again.';
     END;
+    -- Without a mode the turn is all, for whoever has to read first: who has read and then waits for the turn would be
+    -- in the way of the one who has it.
+    IF lock_mode IS NULL THEN
+        PERFORM set_config('lock_timeout', timeout_before, true);
+        RETURN;
+    END IF;
     SELECT string_agg(', ' || own::text, '') INTO own_tables
     FROM unnest(ARRAY[to_regclass('llm.sessions_' || suffix), to_regclass('llm.session_logs_' || suffix)]) AS own
     WHERE own IS NOT NULL;
@@ -82,6 +89,9 @@ DECLARE
     columns text;
     moved bigint;
 BEGIN
+    IF EXISTS (SELECT FROM llm.sessions_default AS s WHERE s.session_id >= low AND s.session_id < high) THEN
+        RAISE NOTICE 'moving the rows of % out of DEFAULT', to_char(first_day, 'YYYY-MM');
+    END IF;
     -- Logs that are there already, attached or not, may be of sessions that lie in DEFAULT, and their foreign key would
     -- delete them when these leave it, below. Attaching brings it back.
     IF logs_attached THEN
@@ -131,6 +141,7 @@ REVOKE ALL ON FUNCTION ops.make_month(date) FROM public;
 CREATE OR REPLACE FUNCTION llm.create_month(month date)
 RETURNS boolean
 LANGUAGE plpgsql
+SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -158,6 +169,7 @@ REVOKE ALL ON FUNCTION llm.create_month(date) FROM public;
 CREATE OR REPLACE FUNCTION ops.repair_month(month date)
 RETURNS boolean
 LANGUAGE plpgsql
+SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -186,58 +198,95 @@ COMMENT ON FUNCTION ops.repair_month(date) IS 'Makes a whole month of half a one
     'was anything to repair';
 REVOKE ALL ON FUNCTION ops.repair_month(date) FROM public;
 
--- A procedure that commits cannot fix its search_path for good. So that no name in it means anything of the caller's,
--- each of its transactions begins with SET LOCAL, its variables' types are named with their schema, as they are looked
--- up before that, and it ends with COMMIT, which gives the caller's path back.
-CREATE OR REPLACE PROCEDURE llm.create_months(
-    first_month date DEFAULT current_date, last_month date DEFAULT (current_date + interval '3 months')::date
-)
+CREATE OR REPLACE FUNCTION ops.create_next_month(of_months date [])
+RETURNS boolean
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    month pg_catalog.date;
-    broken pg_catalog.date [];
+    next_month constant date := (
+        SELECT min(m) FROM unnest(of_months) AS m
+        WHERE to_regclass('llm.sessions_' || to_char(m, 'YYYY_MM')) IS NULL
+            AND to_regclass('llm.session_logs_' || to_char(m, 'YYYY_MM')) IS NULL
+    );
 BEGIN
-    SET LOCAL search_path = pg_catalog, pg_temp;
+    IF next_month IS NULL THEN
+        -- What is wrong with one month stops none of the others, and is told all the same.
+        PERFORM ops.month_exists(m) FROM unnest(of_months) AS m;
+        RETURN false;
+    END IF;
+    IF llm.create_month(next_month) THEN
+        RAISE NOTICE 'made the month %', to_char(next_month, 'YYYY-MM');
+    END IF;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION ops.create_next_month(date []) IS 'Makes the first of these months that is not there. Returns '
+    'whether there was one; where there is none left, raises for the first that is there by half. The procedures that '
+    'make months call it until it returns false, and commit after each month';
+REVOKE ALL ON FUNCTION ops.create_next_month(date []) FROM public;
+
+CREATE OR REPLACE FUNCTION ops.months_between(first_month date, last_month date)
+RETURNS date []
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    unusual date;
+BEGIN
     IF first_month IS NULL OR last_month IS NULL OR first_month > last_month THEN
         RAISE EXCEPTION 'no months from % to %', first_month, last_month
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the first month before the last one.';
     END IF;
     -- A slip of the pen in a year would make tables by the hundred.
-    SELECT u.m INTO month FROM unnest(ARRAY[first_month, last_month]) AS u (m)
+    SELECT u.m INTO unusual FROM unnest(ARRAY[first_month, last_month]) AS u (m)
     WHERE NOT llm.is_usual_month(u.m, current_date);
     IF FOUND THEN
-        RAISE EXCEPTION 'the month of % is more than ten years ago or more than one year ahead', month
+        RAISE EXCEPTION 'the month of % is more than ten years ago or more than one year ahead', unusual
             USING ERRCODE = 'invalid_parameter_value',
                 HINT = 'If it is meant, SELECT llm.create_month(date) makes one such month.';
     END IF;
-    FOR month IN
+    RETURN ARRAY(
         SELECT m::date
         FROM generate_series(date_trunc('month', first_month::timestamp), last_month::timestamp, '1 month') AS m
-    LOOP
-        IF ops.month_problem(month) IS NULL THEN
-            PERFORM llm.create_month(month);
-        ELSE
-            broken := broken || month;
-        END IF;
+    );
+END
+$$;
+COMMENT ON FUNCTION ops.months_between(date, date) IS 'The months from the first to the last, for llm.create_months(). '
+    'Raises where one of the two is more than ten years ago or more than one year ahead';
+REVOKE ALL ON FUNCTION ops.months_between(date, date) FROM public;
+
+-- A procedure that commits can neither act as its owner nor fix its search_path for good. So it touches no table: it
+-- calls a function that takes the next step as its owner, and commits, until there is no step left. And so that no name
+-- in it means anything of the caller's, each of its transactions begins with SET LOCAL, its variables' types are named
+-- with their schema, as they are looked up before that, and it ends with COMMIT, which gives the caller's path back.
+CREATE OR REPLACE PROCEDURE llm.create_months(
+    first_month date DEFAULT current_date, last_month date DEFAULT (current_date + interval '3 months')::date
+)
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    SET LOCAL search_path = pg_catalog, pg_temp;
+    WHILE ops.create_next_month(ops.months_between(first_month, last_month)) LOOP
         COMMIT;  -- locks are held for one month at a time
         SET LOCAL search_path = pg_catalog, pg_temp;
     END LOOP;
-    -- What is wrong with one month stops none of the others, and is told all the same.
-    PERFORM ops.month_exists(b) FROM unnest(broken) AS b;
     COMMIT;
 END
 $$;
 COMMENT ON PROCEDURE llm.create_months(date, date) IS 'Makes the partitions of every month from the first to the '
-    'last; by default from this month to three months ahead. Run it daily: it does nothing where they are there '
-    'already. Where there is half a month it makes the others and ends with an error. Months more than ten years ago '
-    'or more than one year ahead are refused';
+    'last; by default from this month to three months ahead. It does nothing where they are there already; '
+    'llm.maintain() does it too. Where there is half a month it makes the others and ends with an error. Months more '
+    'than ten years ago or more than one year ahead are refused';
 REVOKE ALL ON PROCEDURE llm.create_months(date, date) FROM public;
 
 CREATE OR REPLACE FUNCTION ops.months_in_default()
 RETURNS SETOF date
 LANGUAGE sql
-STABLE
+STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT date_trunc('month', llm.uuidv7_time(s.session_id) AT TIME ZONE 'UTC')::date AS month
     FROM llm.sessions_default AS s
@@ -254,20 +303,16 @@ CREATE OR REPLACE PROCEDURE llm.move_default_rows()
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    month pg_catalog.date;
-    broken pg_catalog.date [];
+    months pg_catalog.date [];
 BEGIN
     SET LOCAL search_path = pg_catalog, pg_temp;
-    FOR month IN SELECT d FROM ops.months_in_default() AS d LOOP
-        IF ops.month_problem(month) IS NULL THEN
-            PERFORM llm.create_month(month);
-        ELSE
-            broken := broken || month;
-        END IF;
+    months := ARRAY(SELECT d FROM ops.months_in_default() AS d);
+    COMMIT;
+    SET LOCAL search_path = pg_catalog, pg_temp;
+    WHILE ops.create_next_month(months) LOOP
         COMMIT;
         SET LOCAL search_path = pg_catalog, pg_temp;
     END LOOP;
-    PERFORM ops.month_exists(b) FROM unnest(broken) AS b;
     COMMIT;
 END
 $$;

@@ -72,6 +72,7 @@ CREATE OR REPLACE FUNCTION ops.drop_month(
 )
 RETURNS boolean
 LANGUAGE plpgsql
+SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -84,6 +85,7 @@ DECLARE
 BEGIN
     -- Whoever drops a month holds this lock, so what is there now stays there.
     PERFORM rollup.lock_state(true);
+    PERFORM llm.lock_for_month_change(NULL, NULL);
     IF NOT ops.month_exists(month) THEN
         RETURN false;
     END IF;
@@ -191,6 +193,7 @@ REVOKE ALL ON FUNCTION ops.months_before(timestamptz) FROM public;
 CREATE OR REPLACE FUNCTION ops.months_to_drop(keep_months integer)
 RETURNS TABLE (month date, sessions bigint, logs bigint, bytes bigint, held_back_by text)
 LANGUAGE plpgsql
+SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -220,37 +223,34 @@ COMMENT ON FUNCTION ops.months_to_drop(integer) IS 'What CALL llm.drop_old_month
     'go)';
 REVOKE ALL ON FUNCTION ops.months_to_drop(integer) FROM public;
 
--- Of its search_path: 11_create_months.sql.
-CREATE OR REPLACE PROCEDURE llm.drop_old_months(keep_months integer)
+CREATE OR REPLACE FUNCTION ops.drop_next_month(keep_months integer, last_month date)
+RETURNS date
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    keep_from pg_catalog.timestamptz;
-    month pg_catalog.date;
-    reason pg_catalog.text;
-    held pg_catalog.text [];
+    keep_from constant timestamptz := ops.retention_border(keep_months);
+    next_month date;
+    held text;
 BEGIN
-    SET LOCAL search_path = pg_catalog, pg_temp;
-    keep_from := ops.retention_border(keep_months);
-    -- Rows past their retention may lie in DEFAULT too.
-    FOR month IN SELECT d FROM ops.months_in_default() AS d WHERE ops.month_problem(d) IS NULL LOOP
-        PERFORM llm.create_month(month);
-        COMMIT;
-        SET LOCAL search_path = pg_catalog, pg_temp;
-    END LOOP;
-    FOR month IN SELECT m FROM ops.months_before(keep_from) AS m LOOP
-        reason := ops.held_back_by(month, keep_from);
-        IF reason IS NOT NULL THEN
-            held := held || format('%s (%s)', to_char(month, 'YYYY-MM'), reason);
-        ELSIF ops.drop_month(month, false, keep_from) THEN
-            RAISE NOTICE 'dropped the month %', to_char(month, 'YYYY-MM');
+    -- As ops.drop_month() does, and before anything is read.
+    PERFORM rollup.lock_state(true);
+    PERFORM llm.lock_for_month_change(NULL, NULL);
+    next_month := (SELECT min(m) FROM ops.months_before(keep_from) AS m WHERE m > last_month);
+    IF next_month IS NOT NULL THEN
+        IF ops.held_back_by(next_month, keep_from) IS NULL AND ops.drop_month(next_month, false, keep_from) THEN
+            RAISE NOTICE 'dropped the month %', to_char(next_month, 'YYYY-MM');
         END IF;
-        COMMIT;
-        SET LOCAL search_path = pg_catalog, pg_temp;
-    END LOOP;
+        RETURN next_month;
+    END IF;
+    SELECT string_agg(format('%s (%s)', to_char(m.month, 'YYYY-MM'), h.reason), ', ' ORDER BY m.month) INTO held
+    FROM ops.months_before(keep_from) AS m (month)
+    CROSS JOIN LATERAL (SELECT ops.held_back_by(m.month, keep_from) AS reason) AS h
+    WHERE h.reason IS NOT NULL;
     -- An error, so that whatever calls this every night notices; the other months are gone.
-    IF held <> '{}' THEN
-        RAISE EXCEPTION 'months that are not dropped: %', array_to_string(held, ', ')
+    IF held IS NOT NULL THEN
+        RAISE EXCEPTION 'months that are not dropped: %', held
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format(
                 'All others before %s are gone. SELECT * FROM ops.months_to_drop(%s) shows what holds these back. '
                 'Of sessions that run no longer, set end_time and status; CALL ops.refresh_rollups(), and call again. '
@@ -258,6 +258,38 @@ BEGIN
                 to_char(keep_from AT TIME ZONE 'UTC', 'YYYY-MM'), keep_months
             );
     END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION ops.drop_next_month(integer, date) IS 'Looks at the first month after last_month that is past its '
+    'retention, drops it unless something holds it back, and returns it; NULL = there is none. Where there is none '
+    'left, raises and names those that were held back';
+REVOKE ALL ON FUNCTION ops.drop_next_month(integer, date) FROM public;
+
+-- Of its search_path: 11_create_months.sql.
+CREATE OR REPLACE PROCEDURE llm.drop_old_months(keep_months integer)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    months pg_catalog.date [];
+    month pg_catalog.date;
+BEGIN
+    SET LOCAL search_path = pg_catalog, pg_temp;
+    PERFORM ops.retention_border(keep_months);
+    -- Rows past their retention may lie in DEFAULT too.
+    months := ARRAY(SELECT d FROM ops.months_in_default() AS d WHERE ops.month_problem(d) IS NULL);
+    COMMIT;
+    SET LOCAL search_path = pg_catalog, pg_temp;
+    WHILE ops.create_next_month(months) LOOP
+        COMMIT;
+        SET LOCAL search_path = pg_catalog, pg_temp;
+    END LOOP;
+    month := '-infinity';
+    WHILE month IS NOT NULL LOOP
+        month := ops.drop_next_month(keep_months, month);
+        COMMIT;
+        SET LOCAL search_path = pg_catalog, pg_temp;
+    END LOOP;
     COMMIT;
 END
 $$;

@@ -1,4 +1,4 @@
--- needs: 0013.rollups
+-- needs: 0031.retention
 
 CREATE OR REPLACE FUNCTION rollup.require_triggers()
 RETURNS void
@@ -32,29 +32,31 @@ COMMENT ON FUNCTION rollup.require_triggers() IS 'Raises where a trigger that no
     'time must not be closed then';
 REVOKE ALL ON FUNCTION rollup.require_triggers() FROM public;
 
--- Of their search_path: 11_create_months.sql.
-CREATE OR REPLACE PROCEDURE ops.refresh_rollups(
-    close_before timestamptz DEFAULT now() - interval '5 minutes',
-    patience interval DEFAULT interval '1 minute',
-    batch_logs integer DEFAULT 200000
-)
+-- A refresh is a row of steps, each a transaction of whoever takes them (ops.refresh_rollups(), llm.maintain()), and
+-- what comes next is handed from one to the other. How far time may be closed is not: a step believes
+-- rollup.announcements, so that nobody who may call it can close time that a writer takes for open.
+CREATE OR REPLACE FUNCTION rollup.unaware_writers(of_announcement xid8)
+RETURNS bigint
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT count(*)
+    FROM rollup.announcements AS a
+    INNER JOIN rollup.writers() AS w ON w = any(a.awaited)
+    WHERE a.announced_in = of_announcement;
+END;
+COMMENT ON FUNCTION rollup.unaware_writers(xid8) IS 'How many transactions are still writing that may not have heard '
+    'of an announcement; known once somebody has looked who was writing when it was made';
+REVOKE ALL ON FUNCTION rollup.unaware_writers(xid8) FROM public;
+
+CREATE OR REPLACE FUNCTION ops.begin_refresh(close_before timestamptz, patience interval, batch_logs integer)
+RETURNS jsonb
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    give_up_at pg_catalog.timestamptz;
-    told_at pg_catalog.timestamptz;
-    in_flight pg_catalog.text [];
-    noted_entity pg_catalog.text;
-    noted_day pg_catalog.date;
-    low pg_catalog.timestamptz;
-    border pg_catalog.timestamptz;
-    high pg_catalog.timestamptz;
-    low_day pg_catalog.date;
-    high_day pg_catalog.date;
 BEGIN
-    SET LOCAL search_path = pg_catalog, pg_temp;
-    give_up_at := clock_timestamp() + patience;
-    told_at := clock_timestamp();
     IF close_before IS NULL OR NOT isfinite(close_before) OR batch_logs IS NULL OR batch_logs < 1 THEN
         RAISE EXCEPTION 'cannot close before % in batches of % logs', close_before, batch_logs
             USING ERRCODE = 'invalid_parameter_value',
@@ -63,8 +65,8 @@ BEGIN
     IF close_before > clock_timestamp() THEN
         RAISE EXCEPTION 'cannot close before %, which is still to come', close_before
             USING ERRCODE = 'invalid_parameter_value',
-                HINT = 'Writers would note every row until then. CALL ops.refresh_rollups() closes all but the last five '
-                    'minutes.';
+                HINT = 'Writers would note every row until then. CALL ops.refresh_rollups() closes all but the last '
+                    'five minutes.';
     END IF;
     IF (SELECT s.closed_before FROM rollup.state AS s) > clock_timestamp() THEN
         RAISE EXCEPTION 'the rollups are closed until %, which is still to come: the clock was wrong',
@@ -78,70 +80,129 @@ BEGIN
             USING ERRCODE = 'lock_not_available',
                 HINT = 'A refresh, or a month that is dropped. Call again when it has ended, see pg_stat_activity.';
     END IF;
-
-    -- Tell writers what is about to be closed, and wait for those who may not have heard of it. Nobody is held up.
+    -- Tell writers what is about to be closed. The next step waits for those who may not have heard of it.
     UPDATE rollup.state AS s SET noted_before = greatest(s.noted_before, close_before);
-    COMMIT;
-    SET LOCAL search_path = pg_catalog, pg_temp;
-    in_flight := ARRAY(SELECT w FROM rollup.writers() AS w);
-    LOOP
-        in_flight := ARRAY(SELECT w FROM rollup.writers() AS w WHERE w = ANY(in_flight));
-        EXIT WHEN in_flight = '{}';
-        IF clock_timestamp() > give_up_at THEN
-            RAISE WARNING 'nothing more was closed: % transactions that write began more than % ago and have not ended',
-                cardinality(in_flight), patience
-                USING HINT = 'Reports are right, but read more logs. pg_stat_activity and pg_prepared_xacts show them.';
-            close_before := '-infinity';
-            EXIT;
-        END IF;
-        COMMIT;
-        SET LOCAL search_path = pg_catalog, pg_temp;
+    INSERT INTO rollup.announcements AS a (announced_in, noted_before)
+    VALUES (pg_current_xact_id(), close_before)
+    ON CONFLICT (announced_in) DO UPDATE SET noted_before = excluded.noted_before, awaited = NULL;
+    RETURN jsonb_build_object(
+        'announced_in', pg_current_xact_id()::text,
+        'close_before', close_before, 'patience', patience, 'give_up_at', clock_timestamp() + patience,
+        'batch_logs', batch_logs, 'told_at', clock_timestamp(), 'phase', 'announced'
+    );
+END
+$$;
+COMMENT ON FUNCTION ops.begin_refresh(timestamptz, interval, integer) IS 'The first step of a refresh, for '
+    'ops.refresh_rollups(): announces what is to be closed, and returns what ops.refresh_step() takes. Raises '
+    'lock_not_available while another transaction is at work on the rollups';
+REVOKE ALL ON FUNCTION ops.begin_refresh(timestamptz, interval, integer) FROM public;
+
+CREATE OR REPLACE FUNCTION ops.refresh_step(step jsonb)
+RETURNS jsonb
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    mine constant xid8 := (step ->> 'announced_in')::xid8;
+    unaware bigint;
+    low timestamptz;
+    high timestamptz;
+    border timestamptz;
+    low_day date;
+    high_day date;
+    did text;
+BEGIN
+    IF step ->> 'phase' = 'wait' THEN
         PERFORM pg_sleep(0.02);
-    END LOOP;
-    COMMIT;
-    SET LOCAL search_path = pg_catalog, pg_temp;
-
-    PERFORM rollup.lock_state(true);
-    FOR noted_entity, noted_day IN SELECT c.entity, c.day FROM rollup.cut_notes() AS c LOOP
-        PERFORM rollup.lock_state(true);
-        PERFORM rollup.fold_noted_day(noted_entity, noted_day);
-        COMMIT;
-        SET LOCAL search_path = pg_catalog, pg_temp;
-    END LOOP;
-    COMMIT;
-    SET LOCAL search_path = pg_catalog, pg_temp;
-
-    LOOP
-        PERFORM rollup.lock_state(true);
-        -- Never beyond what was announced: somebody may have restarted the rollups meanwhile.
-        SELECT s.closed_before, least(close_before, s.noted_before) INTO low, border FROM rollup.state AS s;
-        EXIT WHEN low >= border;
-        high := coalesce(rollup.batch_end(low, border, batch_logs), border);
-        PERFORM rollup.close_until(high);
-        COMMIT;
-        SET LOCAL search_path = pg_catalog, pg_temp;
-        IF clock_timestamp() > told_at + interval '2 seconds' THEN
-            RAISE NOTICE 'rolled up until %', high;
-            told_at := clock_timestamp();
+        IF rollup.unaware_writers(mine) > 0 AND clock_timestamp() < (step ->> 'give_up_at')::timestamptz THEN
+            RETURN step;
         END IF;
-    END LOOP;
-    COMMIT;
-    SET LOCAL search_path = pg_catalog, pg_temp;
+    END IF;
+    PERFORM rollup.lock_state(true);
+    IF step ->> 'phase' <> 'close' THEN
+        -- What this very transaction has announced nobody can have heard of.
+        UPDATE rollup.announcements AS a SET awaited = ARRAY(SELECT w FROM rollup.writers() AS w)
+        WHERE a.awaited IS NULL AND a.announced_in <> pg_current_xact_id();
+        unaware := rollup.unaware_writers(mine);
+        IF unaware > 0 AND clock_timestamp() > (step ->> 'give_up_at')::timestamptz THEN
+            RAISE WARNING 'nothing more was closed: % transactions that write began more than % ago and have not ended',
+                unaware, step ->> 'patience'
+                USING HINT = 'Reports are right, but read more logs. pg_stat_activity and pg_prepared_xacts show them.';
+            step := step || '{"close_before": "-infinity"}';
+        ELSIF unaware > 0 THEN
+            RETURN step || '{"phase": "wait"}';
+        END IF;
+        SELECT step || jsonb_build_object(
+            'phase', 'close', 'days', coalesce(jsonb_agg(jsonb_build_array(c.entity, c.day)), '[]')
+        ) INTO step
+        FROM rollup.cut_notes() AS c;
+    END IF;
 
-    LOOP
-        PERFORM rollup.lock_state(true);
+    -- Never beyond what all who write have heard of: somebody may have restarted the rollups meanwhile.
+    SELECT
+        s.closed_before,
+        least((step ->> 'close_before')::timestamptz, s.noted_before, (
+            SELECT coalesce(max(a.noted_before), '-infinity')
+            FROM rollup.announcements AS a
+            WHERE a.awaited IS NOT NULL AND rollup.unaware_writers(a.announced_in) = 0
+        ))
+    INTO low, border
+    FROM rollup.state AS s;
+    IF jsonb_array_length(step -> 'days') > 0 THEN
+        PERFORM rollup.fold_noted_day(step #>> '{days,0,0}', (step #>> '{days,0,1}')::date);
+        did := 'rolled up again: ' || (step #>> '{days,0,1}');
+        step := step #- '{days,0}';
+    ELSIF low < border THEN
+        high := coalesce(rollup.batch_end(low, border, (step ->> 'batch_logs')::integer), border);
+        PERFORM rollup.close_until(high);
+        did := format('rolled up until %s', high);
+    ELSE
         SELECT
             (SELECT min(u.day) FROM rollup.usage AS u WHERE u.dimension = 'user' AND u.day >= s.activity_before),
             (s.closed_before AT TIME ZONE s.time_zone)::date
         INTO low_day, high_day
         FROM rollup.state AS s
         WHERE s.activity_before < (s.closed_before AT TIME ZONE s.time_zone)::date;
-        EXIT WHEN NOT FOUND;
-        PERFORM rollup.fold_activity(least(high_day, low_day + 30));
+        IF NOT FOUND THEN
+            UPDATE rollup.state SET refreshed_at = clock_timestamp();
+            -- Mine, and those of refreshes that were cut off.
+            DELETE FROM rollup.announcements AS a WHERE a.announced_in = mine OR a.noted_before <= low;
+            RETURN NULL;
+        END IF;
+        high_day := least(high_day, low_day + 30);
+        PERFORM rollup.fold_activity(high_day);
+        did := format('counted who was active until %s', high_day);
+    END IF;
+    IF clock_timestamp() > (step ->> 'told_at')::timestamptz + interval '2 seconds' THEN
+        RAISE NOTICE '%', did;
+        step := step || jsonb_build_object('told_at', clock_timestamp());
+    END IF;
+    RETURN step;
+END
+$$;
+COMMENT ON FUNCTION ops.refresh_step(jsonb) IS 'Does the next piece of a refresh, for ops.refresh_rollups(), and '
+    'returns what is to be handed to the one after it; NULL = it was the last. The caller commits after each';
+REVOKE ALL ON FUNCTION ops.refresh_step(jsonb) FROM public;
+
+-- Of its search_path: 11_create_months.sql.
+CREATE OR REPLACE PROCEDURE ops.refresh_rollups(
+    close_before timestamptz DEFAULT now() - interval '5 minutes',
+    patience interval DEFAULT interval '1 minute',
+    batch_logs integer DEFAULT 200000
+)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    step pg_catalog.jsonb;
+BEGIN
+    SET LOCAL search_path = pg_catalog, pg_temp;
+    step := ops.begin_refresh(close_before, patience, batch_logs);
+    WHILE step IS NOT NULL LOOP
         COMMIT;
         SET LOCAL search_path = pg_catalog, pg_temp;
+        step := ops.refresh_step(step);
     END LOOP;
-    UPDATE rollup.state SET refreshed_at = clock_timestamp();
     COMMIT;
 END
 $$;
@@ -155,6 +216,7 @@ REVOKE ALL ON PROCEDURE ops.refresh_rollups(timestamptz, interval, integer) FROM
 CREATE OR REPLACE FUNCTION ops.restart_rollups()
 RETURNS void
 LANGUAGE plpgsql
+SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -165,6 +227,7 @@ BEGIN
     DELETE FROM rollup.sessions WHERE month IS NOT NULL;
     DELETE FROM rollup.activity;
     DELETE FROM rollup.notes;
+    DELETE FROM rollup.announcements;
     UPDATE rollup.state SET closed_before = DEFAULT, noted_before = DEFAULT, activity_before = DEFAULT;
 END
 $$;
@@ -172,26 +235,43 @@ COMMENT ON FUNCTION ops.restart_rollups() IS 'Forgets all sums that can be made 
     'ops.refresh_rollups() has made them';
 REVOKE ALL ON FUNCTION ops.restart_rollups() FROM public;
 
-CREATE OR REPLACE PROCEDURE ops.set_reporting_time_zone(zone text)
+CREATE OR REPLACE FUNCTION ops.change_time_zone(zone text)
+RETURNS boolean
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    SET LOCAL search_path = pg_catalog, pg_temp;
     IF NOT EXISTS (SELECT 1 FROM pg_catalog.pg_timezone_names AS n WHERE n.name = zone) THEN
         RAISE EXCEPTION 'there is no time zone %', coalesce(zone, 'NULL')
             USING ERRCODE = 'invalid_parameter_value', HINT = 'SELECT name FROM pg_timezone_names lists them.';
     END IF;
     IF EXISTS (SELECT 1 FROM rollup.state AS s WHERE s.time_zone = zone) THEN
-        COMMIT;
-        RETURN;
+        RETURN false;
     END IF;
     PERFORM ops.restart_rollups();
     UPDATE rollup.state SET time_zone = zone;
-    COMMIT;
-    SET LOCAL search_path = pg_catalog, pg_temp;
     IF EXISTS (SELECT 1 FROM rollup.usage) THEN
         RAISE NOTICE 'days whose logs are no longer stored stay those of the old time zone';
     END IF;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION ops.change_time_zone(text) IS 'Forgets all sums that can be made again, and makes them in another '
+    'time zone from the next refresh on, for ops.set_reporting_time_zone(). Returns whether it was another one';
+REVOKE ALL ON FUNCTION ops.change_time_zone(text) FROM public;
+
+CREATE OR REPLACE PROCEDURE ops.set_reporting_time_zone(zone text)
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    SET LOCAL search_path = pg_catalog, pg_temp;
+    IF NOT ops.change_time_zone(zone) THEN
+        COMMIT;
+        RETURN;
+    END IF;
+    COMMIT;
+    SET LOCAL search_path = pg_catalog, pg_temp;
     CALL ops.refresh_rollups();
     COMMIT;
 END

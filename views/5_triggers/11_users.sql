@@ -26,3 +26,5 @@ SELECT u.user_id, '-infinity', u.department_id
 FROM llm.users AS u
 LEFT JOIN llm.user_departments AS h ON u.user_id = h.user_id
 WHERE h.user_id IS NULL;
+
+CALL audit.watch('llm.users');

@@ -8,3 +8,5 @@ CREATE OR REPLACE TRIGGER user_departments_truncation_is_noted
 AFTER TRUNCATE ON llm.user_departments
 FOR EACH STATEMENT EXECUTE FUNCTION rollup.note_all();
 COMMENT ON TRIGGER user_departments_truncation_is_noted ON llm.user_departments IS 'TRUNCATE deletes';
+
+CALL audit.watch('llm.user_departments');

@@ -16,3 +16,13 @@ AFTER DELETE ON llm.sessions
 REFERENCING OLD TABLE AS removed
 FOR EACH STATEMENT EXECUTE FUNCTION rollup.note_sessions();
 COMMENT ON TRIGGER sessions_removals_are_noted ON llm.sessions IS 'A deleted session leaves the reports at once';
+
+-- After the row is written, and not before: a BEFORE trigger would lock each row once more, whoever updates it.
+CREATE OR REPLACE TRIGGER sessions_are_not_written_over
+AFTER UPDATE OF end_time, status ON llm.sessions
+FOR EACH ROW WHEN (
+    OLD.end_time IS NOT NULL AND (OLD.end_time, OLD.status) IS DISTINCT FROM (NEW.end_time, NEW.status)
+)
+EXECUTE FUNCTION llm.refuse_rewriting('llm.sessions', 'start_time');
+COMMENT ON TRIGGER sessions_are_not_written_over ON llm.sessions IS 'How a session ended is corrected only by who may '
+    'correct when it began';

@@ -44,3 +44,18 @@ AFTER TRUNCATE ON llm.session_logs
 FOR EACH STATEMENT EXECUTE FUNCTION rollup.note_all();
 COMMENT ON TRIGGER session_logs_truncation_is_noted ON llm.session_logs IS 'TRUNCATE deletes; that of sessions has to '
     'take their logs along';
+
+-- After the row is written, and not before: as in 50_sessions.sql.
+CREATE OR REPLACE TRIGGER session_logs_are_not_written_over
+AFTER UPDATE OF response_time, token_used, request_prompt_s3_path, response_s3_path ON llm.session_logs
+FOR EACH ROW WHEN (
+    (NEW.response_time, NEW.token_used, NEW.request_prompt_s3_path, NEW.response_s3_path) IS DISTINCT FROM (
+        coalesce(OLD.response_time, NEW.response_time),
+        coalesce(OLD.token_used, NEW.token_used),
+        coalesce(OLD.request_prompt_s3_path, NEW.request_prompt_s3_path),
+        coalesce(OLD.response_s3_path, NEW.response_s3_path)
+    )
+)
+EXECUTE FUNCTION llm.refuse_rewriting('llm.session_logs', 'request_time');
+COMMENT ON TRIGGER session_logs_are_not_written_over ON llm.session_logs IS 'What is known of a request is corrected '
+    'only by who may correct when it was made';

@@ -310,7 +310,9 @@ RETURNS pg_temp.llm_db_object []
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    before constant text [] := pg_temp.llm_db_versions();
+    before constant text [] := array(
+        SELECT concat_ws(' ', v.class_id, v.object_id, v.made) FROM pg_temp.llm_db_live() AS v
+    );
     made pg_temp.llm_db_object [];
 BEGIN
     IF file.kind = 'triggers' THEN
@@ -321,7 +323,7 @@ BEGIN
     FROM (
         SELECT array_agg(v.class_id) AS class_ids, array_agg(v.object_id) AS object_ids
         FROM pg_temp.llm_db_live() AS v
-        WHERE concat_ws(' ', v.class_id, v.object_id, v.version) <> ALL (before)
+        WHERE concat_ws(' ', v.class_id, v.object_id, v.made) <> ALL (before)
     ) AS a
     CROSS JOIN LATERAL pg_temp.llm_db_objects(a.class_ids, a.object_ids) AS o;
     IF made IS NULL THEN

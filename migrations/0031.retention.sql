@@ -1,0 +1,34 @@
+-- depends: 0030.audit
+
+-- How long what is kept: the rule stands here, and not in a line of cron that nobody finds.
+CREATE TABLE llm.retention (
+    what        text    NOT NULL,
+    keep_months integer NOT NULL,
+
+    CONSTRAINT retention_pkey PRIMARY KEY (what),
+    CONSTRAINT retention_what_is_known CHECK (what IN ('audit', 'sessions')),
+    CONSTRAINT retention_keep_months_from_1_to_1200 CHECK (keep_months BETWEEN 1 AND 1200),
+    -- As audit.drop_old_months() has it, whoever asks.
+    CONSTRAINT retention_audit_keeps_12_months CHECK (what <> 'audit' OR keep_months >= 12)
+);
+COMMENT ON TABLE llm.retention IS '보존 기간: how long what is kept, by llm.maintain(); what has no row is kept for ever. '
+    'Only its owner sets a rule: what drops months by it is not what decides';
+COMMENT ON COLUMN llm.retention.what IS '대상: sessions, with their logs, by the month a session began in; or audit, by '
+    'the month of the change';
+COMMENT ON COLUMN llm.retention.keep_months IS '보존 개월 수: months (UTC) that are kept beside the current one';
+
+-- What ops.refresh_rollups() kept in variables. Its steps are functions now, that others than the owner may call too:
+-- they believe this.
+CREATE TABLE rollup.announcements (
+    announced_in xid8        NOT NULL,
+    noted_before timestamptz NOT NULL,
+    awaited      text []     NULL,
+
+    CONSTRAINT announcements_pkey PRIMARY KEY (announced_in)
+);
+COMMENT ON TABLE rollup.announcements IS 'What refreshes have told writers; no time is closed before all who write '
+    'have heard that it is going to be. Only refreshes that are at work, or were cut off, have a row';
+COMMENT ON COLUMN rollup.announcements.announced_in IS 'Key: the transaction that told it';
+COMMENT ON COLUMN rollup.announcements.noted_before IS 'Which time is about to be closed';
+COMMENT ON COLUMN rollup.announcements.awaited IS 'Who was writing when that had been committed, as '
+    'pg_locks.virtualtransaction; NULL = nobody has looked yet';

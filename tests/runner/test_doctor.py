@@ -1,0 +1,147 @@
+"""llm-db doctor: what ops.health says, for people and programs, to whoever looks after the database."""
+
+import json
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from command import drop_role, execute, llm_db, value
+from conftest import HOST, server_bin, start_server, unprivileged_user
+
+
+@pytest.fixture
+def login(dsn: str) -> Iterator[str]:
+    name = f"login_{uuid.uuid4().hex}"
+    execute(dsn, f"CREATE ROLE {name} LOGIN")
+    yield name
+    drop_role(dsn, name)
+
+
+def test_errors_are_told_with_what_to_do_until_nothing_is_wrong(dsn: str) -> None:
+    done = llm_db("doctor", "--dsn", dsn)
+    assert done.returncode == 7
+    assert done.stdout.splitlines()[1:] == [
+        "error    late_refresh  rollup.state: nothing is summed up; no refresh has ended yet",
+        "         CALL ops.refresh_rollups();",
+        f"error    months_ahead  audit.changes: there is no month {value(dsn, THIS_MONTH)}",
+        "         CALL llm.maintain();",
+        "2 errors, 0 warnings",
+    ]
+    for line in done.stdout.splitlines():
+        if line.startswith("         "):
+            execute(dsn, line)
+    done = llm_db("doctor", "--dsn", dsn)
+    assert (done.returncode, done.stdout.splitlines()[1:]) == (0, ["Nothing is wrong."])
+
+
+THIS_MONTH = "SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM')"
+
+
+def test_warnings_alone_are_no_failure_and_programs_get_the_rows(dsn: str) -> None:
+    execute(dsn, "CALL llm.maintain()")
+    done = llm_db("doctor", "--json", "--dsn", dsn)
+    assert (done.returncode, json.loads(done.stdout)) == (0, [])
+    # A name is data of a stranger: what would act on a terminal is spelled out.
+    execute(dsn, 'CREATE INDEX "\x1b[2J" ON llm.users (department_id)')
+    done = llm_db("doctor", "--json", "--dsn", dsn)
+    assert (done.returncode, json.loads(done.stdout)) == (
+        0,
+        [
+            {
+                "name": "duplicate_index",
+                "level": "warning",
+                "object": 'llm."\x1b[2J"',
+                "detail": "indexes the same as llm.users_department_id_idx",
+                "what_to_do": 'DROP INDEX CONCURRENTLY llm."\x1b[2J";',
+            }
+        ],
+    )
+    done = llm_db("doctor", "--dsn", dsn)
+    assert done.returncode == 0
+    assert done.stdout.endswith("\n0 errors, 1 warnings\n")
+    assert "\x1b" not in done.stdout
+
+
+def test_an_older_database_is_told_to_migrate(empty_dsn: str) -> None:
+    done = llm_db("doctor", "--dsn", empty_dsn)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "error: This database has no ops.health, which says what is wrong.",
+        "hint: `llm-db migrate` makes it",
+    ]
+
+
+def test_who_may_not_is_told_what_to_be_granted(dsn: str, login: str) -> None:
+    as_login = make_conninfo(dsn, user=login)
+    done = llm_db("doctor", "--dsn", as_login)
+    assert done.returncode == 1
+    grant = f"GRANT llm_operator TO {login}"
+    assert done.stderr.splitlines()[-1] == f"hint: {grant}"
+    execute(dsn, grant)
+    done = llm_db("doctor", "--dsn", as_login)
+    assert done.returncode == 7
+    assert "CALL llm.maintain();" in done.stdout
+    assert value(as_login, "SELECT count(*) > 20 FROM ops.sizes")
+
+
+@pytest.fixture(scope="module")
+def owned() -> Iterator[str]:
+    """A server of its own, whose database belongs to a role that is no superuser."""
+    with ExitStack() as ending:
+        dsn = make_conninfo(
+            host=HOST, port=start_server(server_bin(), ending.callback), user="postgres", dbname="postgres"
+        )
+        execute(dsn, "CREATE ROLE keeper LOGIN CREATEROLE")
+        execute(dsn, "CREATE DATABASE owned TEMPLATE template0 ENCODING 'UTF8' OWNER keeper")
+        yield make_conninfo(dsn, dbname="owned")
+
+
+def test_an_owner_without_rights_and_a_standby(owned: str) -> None:
+    as_keeper = make_conninfo(owned, user="keeper")
+    assert llm_db("migrate", "--dsn", as_keeper).returncode == 0
+    execute(owned, "CREATE ROLE operator LOGIN IN ROLE llm_operator")
+    as_operator = make_conninfo(owned, user="operator")
+    done = llm_db("doctor", "--json", "--dsn", as_operator)
+    todo = {row["what_to_do"] for row in json.loads(done.stdout)}
+    assert todo == {
+        "CALL llm.maintain();",
+        "CALL ops.refresh_rollups();",
+        "GRANT pg_read_all_stats TO keeper;",
+    }
+    for statement in todo:
+        execute(owned, statement)
+    assert llm_db("doctor", "--dsn", as_operator).stdout.endswith("\nNothing is wrong.\n")
+
+    execute(owned, "UPDATE rollup.state SET closed_before = now() - interval '2 days'")
+    execute(owned, "SELECT pg_create_physical_replication_slot('left', true)")
+    become_standby(owned)
+    done = llm_db("doctor", "--json", "--dsn", as_operator)
+    assert value(owned, "SELECT pg_is_in_recovery()")
+    assert (done.returncode, [row["name"] for row in json.loads(done.stdout)]) == (7, ["late_refresh"])
+
+
+def become_standby(dsn: str) -> None:
+    folder = Path(value(dsn, "SHOW data_directory"))
+    user = unprivileged_user() if os.geteuid() == 0 else None
+    program = value(dsn, "SELECT setting FROM pg_config WHERE name = 'BINDIR'") + "/pg_ctl"
+
+    def pg_ctl(*arguments: str | Path) -> None:
+        subprocess.run(
+            [program, "-D", folder, "-l", folder / "log", *arguments],
+            user=user,
+            extra_groups=[] if user else None,
+            cwd="/",
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    pg_ctl("-m", "fast", "-w", "stop")
+    (folder / "standby.signal").touch()
+    pg_ctl("-w", "start")

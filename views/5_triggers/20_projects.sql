@@ -1,0 +1,1 @@
+CALL audit.watch('llm.projects');
