@@ -168,7 +168,7 @@ ORDER BY n.nspname = 'audit', c.oid, a.attnum;
 COMMENT ON VIEW ops.text_columns IS '텍스트 열: every column of our tables in which a text can be: text, its arrays and '
     'jsonb';
 COMMENT ON COLUMN ops.text_columns.relation IS '테이블: a partitioned table stands for its partitions';
-COMMENT ON COLUMN ops.text_columns.column_name IS '열';
+COMMENT ON COLUMN ops.text_columns.column_name IS '열: of the relation';
 COMMENT ON COLUMN ops.text_columns.column_type IS '데이터 타입: with its length, where it has one';
 COMMENT ON COLUMN ops.text_columns.of_user IS '사용자 조건: which rows t are those of the user $3, as SQL; NULL = of '
     'no user';

@@ -43,8 +43,7 @@ BEGIN ATOMIC
     SELECT
         CASE WHEN l.oldest < now() - interval '1 day' THEN 'error' ELSE 'warning' END,
         'rollup.state',
-        format('requests since %s are not summed up; ', l.oldest)
-        || coalesce('a refresh last ended at ' || s.refreshed_at, 'no refresh has ended yet'),
+        format('requests since %s are not summed up', l.oldest),
         'CALL ops.refresh_rollups();'
     FROM rollup.state AS s
     CROSS JOIN LATERAL (

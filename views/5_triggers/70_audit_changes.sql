@@ -7,6 +7,3 @@ CREATE OR REPLACE TRIGGER changes_are_not_truncated
 BEFORE TRUNCATE ON audit.changes
 FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse_change();
 COMMENT ON TRIGGER changes_are_not_truncated ON audit.changes IS 'The audit is append-only';
-
--- With their triggers; later months are made by llm.maintain().
-SELECT audit.create_months();
