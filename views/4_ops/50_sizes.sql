@@ -50,5 +50,5 @@ COMMENT ON COLUMN ops.sizes.bytes IS '저장 크기: table, indexes and TOAST, i
 COMMENT ON COLUMN ops.sizes.full_months IS '완료된 월 수: stored months that are over; 0 = none, or no months';
 COMMENT ON COLUMN ops.sizes.mean_month_bytes IS '월 평균 크기: of the last six full months, in bytes; NULL = there is none';
 COMMENT ON COLUMN ops.sizes.next_12_months_bytes IS '향후 12개월 예측: what the twelve months after this one will take, in '
-    'bytes, on a straight line through the last six full months, before retention takes anything away; NULL = there are '
-    'not two yet';
+    'bytes, on a straight line through the last six full months, before retention takes anything away; NULL = there '
+    'are not two yet';
