@@ -17,7 +17,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -25,8 +25,6 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 from psycopg.types.json import Jsonb
-from yoyo import internalmigrations
-from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 
 from llm_db import __version__, ledger, ledger_sql
 from llm_db.database import scalar
@@ -45,7 +43,6 @@ Result = TypeVar("Result")
 
 # Release 0.1.0 was here since.
 OLD_VIEWS = "SELECT EXISTS (SELECT FROM llm_db.views)"
-YOYO_KNOWS = "SELECT EXISTS (SELECT FROM llm_db._yoyo_version)"
 
 
 @dataclass(frozen=True)
@@ -60,27 +57,6 @@ class Conduct:
 
 
 USUAL = Conduct()
-
-
-class YoyoTables(PostgresqlPsycopgBackend):
-    """What yoyo needs in order to make its tables: on our session, in our transaction, in schema llm_db."""
-
-    def __init__(self, connection: psycopg.Connection) -> None:
-        self._given = connection
-        super().__init__(None, "_yoyo_migration")
-
-    def connect(self, dburi: None) -> psycopg.Connection:
-        return self._given
-
-    def transaction(self, rollback_on_exit: bool = False) -> AbstractContextManager:
-        return self._given.transaction()
-
-    def quote_identifier(self, s: str) -> str:
-        quoted = super().quote_identifier(s)
-        return f"llm_db.{quoted}" if s.startswith("_yoyo_") else quoted
-
-    def list_tables(self, **kwargs: object) -> list[str]:
-        return ledger.tables(self._given)
 
 
 class Backend:
@@ -145,11 +121,7 @@ class Backend:
         """Within an attempt of the caller's. Makes what is missing."""
         if not ledger.tables(self.connection):
             self.connection.execute(query("ledger_schema"))
-        yoyo = YoyoTables(self.connection)
-        if "_yoyo_version" in yoyo.list_tables() and not scalar(self.connection, YOYO_KNOWS):
-            # Restored without its rows. The table came with the version that it says.
-            internalmigrations.mark_schema_version(yoyo, internalmigrations.USE_VERSION_TABLE_FROM)
-        internalmigrations.upgrade(yoyo)
+        self.connection.execute(query("ledger_yoyo"))
         self.connection.execute(query("ledger_tables"))
         # Apart, as the comment on it would wait for who has the turn: us.
         if "turn" not in ledger.tables(self.connection):

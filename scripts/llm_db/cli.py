@@ -141,7 +141,21 @@ def parser() -> argparse.ArgumentParser:
         "plan",
         run_plan,
         "the SQL that migrate would run, in order; changes nothing",
-        "  llm-db plan > for-the-dba.sql\n  llm-db plan --locks",
+        "  llm-db plan\n  llm-db plan --locks\n"
+        "  llm-db plan --script > upgrade.sql                what migrate does, for psql alone: docs/psql-script.md\n"
+        "  llm-db plan --script --from 0008 > upgrade.sql    the same, without a database to ask\n"
+        "  psql -X --file=upgrade.sql 'host=db1 dbname=llm'",
+    )
+    plan.add_argument(
+        "--script",
+        action="store_true",
+        help="one psql file with the SQL and the ledger, which refuses any other state and can be run again",
+    )
+    plan.add_argument(
+        "--from",
+        dest="begins",
+        metavar="ID",
+        help="write the script for databases at this migration, and ask none; none (or 0) for an empty one",
     )
     plan.add_argument("--locks", action="store_true", help="run it on a scratch copy and show what is locked")
     plan.add_argument("--scratch", metavar="DSN", help="the server to make that copy on (default: the same server)")
@@ -359,8 +373,25 @@ def run_repair(options: argparse.Namespace, output: Output) -> Exit:
 
 
 def run_plan(options: argparse.Namespace, output: Output) -> Exit:
-    from llm_db import plan
+    from llm_db import plan, script
 
+    if options.begins is not None and not options.script:
+        raise Problem("--from is for --script.", "add --script")
+    if options.script:
+        if options.locks or options.scratch or options.json:
+            raise Problem(
+                "--script writes a file for psql, and nothing else.", "leave --locks, --scratch and --json out"
+            )
+        if options.begins is not None and options.dsn is not None:
+            raise Problem("With --from the script asks no database.", "leave --dsn out, or --from")
+        # As its first lines tell psql, whatever the locale is here.
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+        if options.begins is not None:
+            output.show(script.from_version(options.begins), exactly=True)
+            return Exit.DONE
+        with database.opened(options.target) as connection:
+            output.show(script.from_database(connection), exactly=True)
+        return Exit.DONE
     if options.scratch and not options.locks:
         raise Problem("--scratch is for --locks.", "add --locks")
     scratch = (options.scratch or options.target.conninfo) if options.locks else None
@@ -519,10 +550,10 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = command_first(sys.argv[1:] if arguments is None else arguments)
     # Known before the parser is done: what it refuses is told to programs too.
     output = Output("--json" in arguments)
-    options = argparse.Namespace(command=None, dsn=None, target=None)
+    options = argparse.Namespace(command=None, dsn=None, target=None, begins=None)
     try:
         parser().parse_args(arguments, options)
-        if options.command not in ("lint", "serve"):
+        if options.command not in ("lint", "serve") and options.begins is None:
             if options.command == "demo" and not database.named_by(options.dsn):
                 options.dsn = database.EMBEDDED
             options.target = database.resolve(options.dsn)

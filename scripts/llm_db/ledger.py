@@ -105,5 +105,15 @@ def left_behind(connection: psycopg.Connection, text: str) -> Left:
     return Left("unclear")
 
 
+def index_of(text: str) -> tuple[str | None, bool]:
+    """The index that a statement outside a transaction makes or drops, where that can be told, and whether it drops
+    it."""
+    statement = re.sub(COMMENTS, " ", text, flags=re.S)
+    if found := re.match(CREATE_INDEX, statement, re.I):
+        return f"{found['schema']}.{found['index']}", False
+    found = re.fullmatch(DROP_INDEX, statement, re.I)
+    return (found["name"], True) if found else (None, False)
+
+
 def value_of(connection: psycopg.Connection, name: str) -> object:
     return connection.execute("SELECT pg_catalog.to_regclass(%s)", [name]).fetchone()[0]

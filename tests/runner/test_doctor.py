@@ -23,13 +23,18 @@ def login(dsn: str) -> Iterator[str]:
     drop_role(dsn, name)
 
 
+NO_MONTH = "SELECT llm.drop_month(((now() AT TIME ZONE 'UTC') + interval '1 month')::date)"
+NEXT_MONTH = "SELECT to_char((now() AT TIME ZONE 'UTC') + interval '1 month', 'YYYY-MM')"
+
+
 def test_errors_are_told_with_what_to_do_until_nothing_is_wrong(dsn: str) -> None:
+    execute(dsn, NO_MONTH)
     done = llm_db("doctor", "--dsn", dsn)
     assert done.returncode == 7
     assert done.stdout.splitlines()[1:] == [
-        "error    late_refresh  rollup.state: nothing is summed up; no refresh has ended yet",
-        "         CALL ops.refresh_rollups();",
-        f"error    months_ahead  audit.changes: there is no month {value(dsn, THIS_MONTH)}",
+        f"error    months_ahead  llm.session_logs: there is no month {value(dsn, NEXT_MONTH)}",
+        "         CALL llm.maintain();",
+        f"error    months_ahead  llm.sessions: there is no month {value(dsn, NEXT_MONTH)}",
         "         CALL llm.maintain();",
         "2 errors, 0 warnings",
     ]
@@ -38,9 +43,6 @@ def test_errors_are_told_with_what_to_do_until_nothing_is_wrong(dsn: str) -> Non
             execute(dsn, line)
     done = llm_db("doctor", "--dsn", dsn)
     assert (done.returncode, done.stdout.splitlines()[1:]) == (0, ["Nothing is wrong."])
-
-
-THIS_MONTH = "SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM')"
 
 
 def test_warnings_alone_are_no_failure_and_programs_get_the_rows(dsn: str) -> None:
@@ -84,6 +86,7 @@ def test_who_may_not_is_told_what_to_be_granted(dsn: str, login: str) -> None:
     grant = f"GRANT llm_operator TO {login}"
     assert done.stderr.splitlines()[-1] == f"hint: {grant}"
     execute(dsn, grant)
+    execute(dsn, NO_MONTH)
     done = llm_db("doctor", "--dsn", as_login)
     assert done.returncode == 7
     assert "CALL llm.maintain();" in done.stdout
@@ -107,23 +110,23 @@ def test_an_owner_without_rights_and_a_standby(owned: str) -> None:
     assert llm_db("migrate", "--dsn", as_keeper).returncode == 0
     execute(owned, "CREATE ROLE operator LOGIN IN ROLE llm_operator")
     as_operator = make_conninfo(owned, user="operator")
+    execute(owned, NO_MONTH)
     done = llm_db("doctor", "--json", "--dsn", as_operator)
     todo = {row["what_to_do"] for row in json.loads(done.stdout)}
     assert todo == {
         "CALL llm.maintain();",
-        "CALL ops.refresh_rollups();",
         "GRANT pg_read_all_stats TO keeper;",
     }
     for statement in todo:
         execute(owned, statement)
     assert llm_db("doctor", "--dsn", as_operator).stdout.endswith("\nNothing is wrong.\n")
 
-    execute(owned, "UPDATE rollup.state SET closed_before = now() - interval '2 days'")
+    execute(owned, NO_MONTH)
     execute(owned, "SELECT pg_create_physical_replication_slot('left', true)")
     become_standby(owned)
     done = llm_db("doctor", "--json", "--dsn", as_operator)
     assert value(owned, "SELECT pg_is_in_recovery()")
-    assert (done.returncode, [row["name"] for row in json.loads(done.stdout)]) == (7, ["late_refresh"])
+    assert (done.returncode, [row["name"] for row in json.loads(done.stdout)]) == (7, ["months_ahead", "months_ahead"])
 
 
 def become_standby(dsn: str) -> None:

@@ -18,8 +18,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from command import checkout, llm_db, value
-from conftest import HOST, unprivileged_user
+from command import checkout, environment, execute, llm_db, value
+from conftest import HOST, server_bin, unprivileged_user
 
 TOY = {
     "0001.first": "CREATE TABLE public.first (id int); -- DOWN -- DROP TABLE public.first;",
@@ -120,7 +120,7 @@ def test_in_transaction_mode_what_reads_works_and_the_rest_is_refused(dsn, serve
         assert (done.returncode, done.stderr) == (0, direct.stderr)
         assert done.stdout.splitlines()[1:] == direct.stdout.splitlines()[1:]
     done, direct = (llm_db("doctor", "--dsn", one) for one in (pooled, dsn))
-    assert (done.returncode, done.stdout.splitlines()[1:]) == (7, direct.stdout.splitlines()[1:])
+    assert (done.returncode, done.stdout.splitlines()[1:]) == (0, direct.stdout.splitlines()[1:])
     done = llm_db("check", "--dsn", pooled, "--scratch", server)
     assert done.returncode == 0, done.stderr
     done = llm_db("rollback", "--to", "1", "--dsn", pooled)
@@ -153,6 +153,44 @@ def test_in_session_mode_everything_works_and_the_session_is_put_back(empty_dsn,
         done = llm_db(*command, "--dsn", pooled, root=root)
         assert done.returncode == 0, done.stderr
     assert session(pooled) == before
+
+
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+def test_a_script_for_psql_leaves_nothing_in_a_pool(empty_dsn, poolers, tmp_path, mode):
+    """It cannot find out that nobody else is there, and then a pool in transaction mode is as good as a session."""
+    text = llm_db("plan", "--script", "--from", "none", root=checkout(tmp_path / "checkout", TOY)).stdout
+    pooled = poolers(empty_dsn, mode, 1)
+    # The language brings settings along, when it is first used.
+    execute(pooled, "DO $$ BEGIN END $$")
+    before = session(pooled)
+    command = [server_bin() / "psql", "-X", "--file=-", "--dbname", pooled]
+    done = subprocess.run(command, input=text, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert session(pooled) == before
+
+
+def test_a_script_for_psql_stops_where_a_pool_gives_it_another_session(empty_dsn, poolers, tmp_path):
+    text = llm_db("plan", "--script", "--from", "none", root=checkout(tmp_path / "checkout", TOY)).stdout
+    first, turn, rest = text.partition("CALL pg_temp.llm_db_queue();")
+    pooled = poolers(empty_dsn, "transaction", 2)
+    command = [server_bin() / "psql", "-X", "--file=-", "--dbname", pooled]
+    running = subprocess.Popen(
+        command, env=environment(), stdin=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+    )
+    running.stdin.write(first)
+    running.stdin.flush()
+    made = "SELECT count(*) > 0 FROM pg_class WHERE relname = 'llm_db_run'"
+    deadline = time.monotonic() + 20
+    while not value(empty_dsn, made):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    with psycopg.connect(pooled, prepare_threshold=None) as other:
+        # The last one that was given back.
+        other.execute("SELECT 1")
+        told = running.communicate(turn + rest)[1]
+    assert running.returncode == 3
+    assert 'schema "pg_temp" does not exist' in told
+    assert value(empty_dsn, "SELECT count(*) FROM pg_namespace WHERE nspname = 'llm_db'") == 0
 
 
 def test_a_pool_with_one_session_is_refused_in_words(empty_dsn, poolers):

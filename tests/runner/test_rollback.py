@@ -6,7 +6,9 @@ from command import checkout, execute, llm_db, value
 from llm_db import catalog, database, files, migrate, sql_text
 from llm_db.errors import Problem
 
-COMPANY = "SELECT llm.found_department('D1', 'Kim', 'kim@example.com')"
+FORGET = "SET audit.may_change = 'on'; TRUNCATE audit.changes; RESET audit.may_change"
+COMPANY = f"SELECT llm.found_department('D1', 'Kim', 'kim@example.com'); SET CONSTRAINTS ALL IMMEDIATE; {FORGET}"
+NOBODY = "TRUNCATE llm.users, llm.departments CASCADE"
 # What people have, how they take it away, and the newest version to which the database cannot go with it.
 OBSTACLES = {
     "a view on a report": (
@@ -35,7 +37,8 @@ OBSTACLES = {
         "DROP TABLE reporting.mine",
         "none",
     ),
-    "rows": (COMPANY, "TRUNCATE llm.users, llm.departments CASCADE", "0002"),
+    "rows": (COMPANY, f"{NOBODY}; {FORGET}", "0002"),
+    "what is on record": (f"{COMPANY}; {NOBODY}", FORGET, "0029"),
 }
 LEDGER = """
 SELECT (SELECT jsonb_agg(m ORDER BY migration_id) FROM llm_db.migrations AS m),

@@ -236,7 +236,7 @@ WHERE c.relkind = 'v' AND n.nspname IN ('reporting', 'ops') AND c.relname <> 'da
 ORDER BY 1
 """
 # What is of one run: when it was, and what is where on the disk.
-OF_A_RUN = r"(last_login|refreshed_at|valid_from|.*_bytes|.*_size|open_time)"
+OF_A_RUN = r"(last_login|refreshed_at|valid_from|(.*_)?bytes|.*_size|open_time)"
 
 
 def answers(session: psycopg.Connection, views: list[str]) -> dict[str, list[str]]:
@@ -248,7 +248,7 @@ def answers(session: psycopg.Connection, views: list[str]) -> dict[str, list[str
     for number, view in enumerate(views):
         rows = session.execute(f"SELECT to_jsonb(a) FROM pg_temp.answer_{number} AS a").fetchall()
         kept = [{name: one for name, one in row.items() if not re.fullmatch(OF_A_RUN, name)} for (row,) in rows]
-        found[view] = sorted(map(str, kept))
+        found[view] = sorted(re.sub(rf'"?{session.info.dbname}"?', "this", str(row)) for row in kept)
     return found
 
 

@@ -417,7 +417,7 @@ def test_who_writes_while_months_change_never_fails(db: psycopg.Connection, dsn:
     assert updates.fetchone() == (sum(written),)
 
 
-def test_old_months_go_and_that_is_written_down(db: psycopg.Connection) -> None:
+def test_old_months_go_and_that_is_written_down(db: psycopg.Connection, company: Company) -> None:
     db.execute("SELECT audit.create_month((now() - make_interval(months => n))::date) FROM generate_series(0, 15) AS n")
     db.execute(
         "INSERT INTO audit.changes (changed_at, table_name, row_key, operation)"

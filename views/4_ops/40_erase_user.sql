@@ -133,57 +133,61 @@ COMMENT ON FUNCTION ops.erased(jsonb, text, text) IS 'The same in every string o
 REVOKE ALL ON FUNCTION ops.erased(jsonb, text, text) FROM public;
 
 -- The audit comes last: what is done to the others is written there.
-CREATE OR REPLACE VIEW ops.text_columns AS
-SELECT
-    c.oid::regclass AS relation,
-    a.attname::text AS column_name,
-    format_type(a.atttypid, a.atttypmod) AS column_type,
-    CASE format('%s.%s', n.nspname, c.relname)
-        WHEN 'llm.users' THEN 't.user_id = $3'
-        WHEN 'llm.session_logs'
-            THEN 't.session_id IN (SELECT s.session_id FROM llm.sessions AS s WHERE s.user_id = $3)'
-        WHEN 'audit.changes'
-            THEN '(t.table_name, t.row_key) IN (SELECT r.table_name, r.row_key FROM ops.audited_rows_of($3) AS r)'
-        ELSE (
-            SELECT string_agg(format('t.%I = $3', f.attname), ' OR ')
-            FROM pg_catalog.pg_constraint AS k
-            INNER JOIN pg_catalog.pg_attribute AS f ON k.conrelid = f.attrelid AND k.conkey[1] = f.attnum
-            WHERE k.conrelid = c.oid AND k.contype = 'f' AND k.confrelid = 'llm.users'::regclass
+CREATE OR REPLACE FUNCTION ops.text_columns()
+RETURNS TABLE (relation regclass, column_name text, column_type text, of_user text)
+LANGUAGE sql
+STABLE
+BEGIN ATOMIC
+    SELECT
+        c.oid::regclass AS relation,
+        a.attname::text AS column_name,
+        format_type(a.atttypid, a.atttypmod) AS column_type,
+        CASE format('%s.%s', n.nspname, c.relname)
+            WHEN 'llm.users' THEN 't.user_id = $3'
+            WHEN 'llm.session_logs'
+                THEN 't.session_id IN (SELECT s.session_id FROM llm.sessions AS s WHERE s.user_id = $3)'
+            WHEN 'audit.changes'
+                THEN '(t.table_name, t.row_key) IN (SELECT r.table_name, r.row_key FROM ops.audited_rows_of($3) AS r)'
+            ELSE (
+                SELECT string_agg(format('t.%I = $3', f.attname), ' OR ')
+                FROM pg_catalog.pg_constraint AS k
+                INNER JOIN pg_catalog.pg_attribute AS f ON k.conrelid = f.attrelid AND k.conkey[1] = f.attnum
+                WHERE k.conrelid = c.oid AND k.contype = 'f' AND k.confrelid = 'llm.users'::regclass
+            )
+        END AS of_user
+    FROM pg_catalog.pg_class AS c
+    INNER JOIN pg_catalog.pg_namespace AS n ON c.relnamespace = n.oid
+    INNER JOIN pg_catalog.pg_attribute AS a ON c.oid = a.attrelid
+    INNER JOIN pg_catalog.pg_type AS t ON a.atttypid = t.oid
+    LEFT JOIN pg_catalog.pg_type AS item ON t.typelem = item.oid AND t.typcategory = 'A'
+    WHERE n.nspname IN ('llm', 'rollup', 'reporting', 'ops', 'audit', 'llm_db') AND c.relkind IN ('r', 'p')
+        AND NOT c.relispartition AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+        AND (coalesce(item.typcategory, t.typcategory) = 'S' OR a.atttypid = 'jsonb'::regtype)
+        -- What repeats a vocabulary's code is no text of a person's.
+        AND NOT EXISTS (
+            SELECT FROM pg_catalog.pg_constraint AS k
+            WHERE k.conrelid = c.oid AND k.contype = 'f' AND a.attnum = any(k.conkey)
         )
-    END AS of_user
-FROM pg_catalog.pg_class AS c
-INNER JOIN pg_catalog.pg_namespace AS n ON c.relnamespace = n.oid
-INNER JOIN pg_catalog.pg_attribute AS a ON c.oid = a.attrelid
-INNER JOIN pg_catalog.pg_type AS t ON a.atttypid = t.oid
-LEFT JOIN pg_catalog.pg_type AS item ON t.typelem = item.oid AND t.typcategory = 'A'
-WHERE n.nspname IN ('llm', 'rollup', 'reporting', 'ops', 'audit', 'llm_db') AND c.relkind IN ('r', 'p')
-    AND NOT c.relispartition AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
-    AND (coalesce(item.typcategory, t.typcategory) = 'S' OR a.atttypid = 'jsonb'::regtype)
-    -- What repeats a vocabulary's code is no text of a person's.
-    AND NOT EXISTS (
-        SELECT FROM pg_catalog.pg_constraint AS k
-        WHERE k.conrelid = c.oid AND k.contype = 'f' AND a.attnum = any(k.conkey)
-    )
-ORDER BY n.nspname = 'audit', c.oid, a.attnum;
-COMMENT ON VIEW ops.text_columns IS '텍스트 열: every column of our tables in which a text can be: text, its arrays and '
-    'jsonb';
-COMMENT ON COLUMN ops.text_columns.relation IS '테이블: a partitioned table stands for its partitions';
-COMMENT ON COLUMN ops.text_columns.column_name IS '열';
-COMMENT ON COLUMN ops.text_columns.column_type IS '데이터 타입: with its length, where it has one';
-COMMENT ON COLUMN ops.text_columns.of_user IS '사용자 조건: which rows t are those of the user $3, as SQL; NULL = of '
-    'no user';
+    ORDER BY n.nspname = 'audit', c.oid, a.attnum;
+END;
+COMMENT ON FUNCTION ops.text_columns() IS 'Every column of our tables in which a text can be (text, its arrays and '
+    'jsonb), with its type, and as SQL which rows t are those of the user $3: NULL = of no user. A partitioned table '
+    'stands for its partitions';
+REVOKE ALL ON FUNCTION ops.text_columns() FROM public;
 
 CREATE OR REPLACE FUNCTION ops.find_mentions(words text [])
 RETURNS TABLE (object text, column_name text, found_in jsonb)
 LANGUAGE plpgsql
 SECURITY DEFINER
+-- What is told has names as they are.
+SET quote_all_identifiers = off
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     pattern constant text := ops.mention_pattern(words, '{}');
     place record;
 BEGIN
-    FOR place IN SELECT x.relation, x.column_name FROM ops.text_columns AS x WHERE pattern IS NOT NULL LOOP
+    FOR place IN SELECT x.relation, x.column_name FROM ops.text_columns() AS x WHERE pattern IS NOT NULL LOOP
         RETURN QUERY EXECUTE format(
             'SELECT %L::text, %L::text, to_jsonb(t) FROM %1$s AS t '
             'WHERE t.%2$I::text ~* $2 AND ops.erased(t.%2$I, $1, '''') IS DISTINCT FROM t.%2$I',
@@ -328,7 +332,7 @@ BEGIN
         ORDER BY s.number
     LOOP
         FOR place IN
-            SELECT x.* FROM ops.text_columns AS x
+            SELECT x.* FROM ops.text_columns() AS x
             -- What is no text of people's may look like a name all the same.
             WHERE step.kind = 'address' OR (x.relation::text, x.column_name) NOT IN (
                 ('llm.prompt_templates_base', 'version'),
@@ -385,6 +389,7 @@ CREATE OR REPLACE FUNCTION llm.erase_user(user_id bigint, also text [] DEFAULT '
 RETURNS TABLE (object text, column_name text, rows bigint, action text)
 LANGUAGE plpgsql
 SECURITY DEFINER
+SET quote_all_identifiers = off
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '100ms'
 AS $$

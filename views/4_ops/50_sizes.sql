@@ -3,7 +3,11 @@ CREATE OR REPLACE FUNCTION ops.is_ours(schema_oid oid)
 RETURNS boolean
 LANGUAGE sql
 STABLE STRICT PARALLEL SAFE
-RETURN schema_oid::regnamespace::text IN ('llm', 'rollup', 'reporting', 'ops', 'audit', 'llm_db');
+RETURN EXISTS (
+    SELECT
+    FROM pg_catalog.pg_namespace AS n
+    WHERE n.oid = schema_oid AND n.nspname IN ('llm', 'rollup', 'reporting', 'ops', 'audit', 'llm_db')
+);
 COMMENT ON FUNCTION ops.is_ours(oid) IS 'Whether a schema is one of llm-platform-db, the ledger of llm-db among them';
 REVOKE ALL ON FUNCTION ops.is_ours(oid) FROM public;
 
@@ -21,7 +25,7 @@ SELECT
     )::bigint END AS next_12_months_bytes
 FROM (
     SELECT
-        format('%I.%I', n.nspname, coalesce(p.relname, c.relname)) AS table_name,
+        format('%s.%s', n.nspname, coalesce(p.relname, c.relname)) AS table_name,
         pg_total_relation_size(c.oid) AS bytes,
         CASE WHEN p.oid IS NOT NULL THEN
             12 * (extract(YEAR FROM today.utc) - extract(YEAR FROM m.month))
@@ -45,6 +49,6 @@ COMMENT ON COLUMN ops.sizes.table_name IS '테이블: with its schema';
 COMMENT ON COLUMN ops.sizes.bytes IS '저장 크기: table, indexes and TOAST, in bytes';
 COMMENT ON COLUMN ops.sizes.full_months IS '완료된 월 수: stored months that are over; 0 = none, or no months';
 COMMENT ON COLUMN ops.sizes.mean_month_bytes IS '월 평균 크기: of the last six full months, in bytes; NULL = there is none';
-COMMENT ON COLUMN ops.sizes.next_12_months_bytes IS '향후 12개월 예측: what the twelve months after this one will take, on a '
-    'straight line through the last six full months, before retention takes anything away; NULL = there are not two '
-    'yet';
+COMMENT ON COLUMN ops.sizes.next_12_months_bytes IS '향후 12개월 예측: what the twelve months after this one will take, in '
+    'bytes, on a straight line through the last six full months, before retention takes anything away; NULL = there '
+    'are not two yet';

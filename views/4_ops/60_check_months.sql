@@ -1,3 +1,5 @@
+-- needs: 0031.retention
+
 -- Checks: each function ops.check_NAME() is one kind of thing that goes wrong, and gives a row for each that does.
 -- 69_health.sql finds it by its name, so a new one needs no entry; its comment is what docs/health.md says of it.
 CREATE OR REPLACE FUNCTION ops.check_months_ahead()
@@ -16,6 +18,8 @@ BEGIN ATOMIC
         FROM generate_series(0, 2) AS g (n)
     ) AS m
     WHERE ops.is_ours(p.relnamespace) AND p.relkind = 'p'
+        -- One that never had a month is new: its rows are in DEFAULT, which is a check of its own.
+        AND (SELECT count(*) FROM pg_catalog.pg_inherits AS i WHERE i.inhparent = p.oid) > 1
         AND NOT EXISTS (
             SELECT
             FROM pg_catalog.pg_inherits AS i

@@ -41,18 +41,22 @@ LANGUAGE sql
 STABLE
 BEGIN ATOMIC
     SELECT
-        CASE WHEN s.closed_before < now() - interval '1 day' THEN 'error' ELSE 'warning' END,
+        CASE WHEN l.oldest < now() - interval '1 day' THEN 'error' ELSE 'warning' END,
         'rollup.state',
-        CASE WHEN isfinite(s.closed_before) THEN format('what came since %s is not summed up', s.closed_before)
-            ELSE 'nothing is summed up' END
-        || coalesce('; a refresh last ended at ' || s.refreshed_at, '; no refresh has ended yet'),
+        format('requests since %s are not summed up', l.oldest),
         'CALL ops.refresh_rollups();'
     FROM rollup.state AS s
-    WHERE s.closed_before < now() - interval '1 hour';
+    CROSS JOIN LATERAL (
+        SELECT min(g.request_time) AS oldest
+        FROM llm.session_logs AS g
+        -- Older ones the reports do not know (rollup.known_time()).
+        WHERE g.request_time >= greatest(s.closed_before, '2000-01-01 00:00Z')
+    ) AS l
+    WHERE l.oldest < now() - interval '1 hour';
 END;
-COMMENT ON FUNCTION ops.check_late_refresh() IS 'Nothing was summed up for an hour: warning; for a day, or never: '
-    'error. It is to be done every few minutes; until then reports read more and more logs. A refresh that ends and '
-    'closes nothing is held up by a transaction that writes';
+COMMENT ON FUNCTION ops.check_late_refresh() IS 'The oldest request that is not summed up came an hour ago: warning; a '
+    'day ago: error. It is to be done every few minutes; until then reports read more and more logs. A refresh that '
+    'ends and closes nothing is held up by a transaction that writes';
 REVOKE ALL ON FUNCTION ops.check_late_refresh() FROM public;
 
 CREATE OR REPLACE FUNCTION ops.check_wrong_clock()

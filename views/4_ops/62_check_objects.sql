@@ -208,29 +208,31 @@ COMMENT ON FUNCTION ops.check_duplicate_index() IS 'Two indexes have the same co
 REVOKE ALL ON FUNCTION ops.check_duplicate_index() FROM public;
 
 -- A sequence whose column is narrower than itself ends where the column does.
-CREATE OR REPLACE VIEW ops.keys AS
-SELECT
-    c.oid::regclass AS table_oid,
-    a.attname AS column_name,
-    s.seqrelid::regclass AS sequence_oid,
-    least(s.seqmax, CASE a.atttypid WHEN 'int2'::regtype THEN 32767 WHEN 'int4'::regtype THEN 2147483647 END)
-    AS last_key,
-    format(
-        'SELECT setval(%L, (SELECT max(%I) FROM %s));', s.seqrelid::regclass, a.attname, c.oid::regclass
-    ) AS catch_up
-FROM pg_catalog.pg_sequence AS s
-INNER JOIN pg_catalog.pg_depend AS d
-    ON s.seqrelid = d.objid AND d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
-    AND d.deptype IN ('a', 'i')
-INNER JOIN pg_catalog.pg_class AS c ON d.refobjid = c.oid
-INNER JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND d.refobjsubid = a.attnum
-WHERE ops.is_ours(c.relnamespace);
-COMMENT ON VIEW ops.keys IS '키: the columns that are numbered by a sequence of their own';
-COMMENT ON COLUMN ops.keys.table_oid IS '테이블';
-COMMENT ON COLUMN ops.keys.column_name IS '컬럼';
-COMMENT ON COLUMN ops.keys.sequence_oid IS '시퀀스';
-COMMENT ON COLUMN ops.keys.last_key IS '마지막 키: the largest number that both can hold';
-COMMENT ON COLUMN ops.keys.catch_up IS '조치: the statement that has the sequence go on after the largest key';
+CREATE OR REPLACE FUNCTION ops.keys()
+RETURNS TABLE (table_oid regclass, column_name name, sequence_oid regclass, last_key bigint, catch_up text)
+LANGUAGE sql
+STABLE
+BEGIN ATOMIC
+    SELECT
+        c.oid::regclass AS table_oid,
+        a.attname AS column_name,
+        s.seqrelid::regclass AS sequence_oid,
+        least(s.seqmax, CASE a.atttypid WHEN 'int2'::regtype THEN 32767 WHEN 'int4'::regtype THEN 2147483647 END)
+        AS last_key,
+        format(
+            'SELECT setval(%L, (SELECT max(%I) FROM %s));', s.seqrelid::regclass, a.attname, c.oid::regclass
+        ) AS catch_up
+    FROM pg_catalog.pg_sequence AS s
+    INNER JOIN pg_catalog.pg_depend AS d
+        ON s.seqrelid = d.objid AND d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
+        AND d.deptype IN ('a', 'i')
+    INNER JOIN pg_catalog.pg_class AS c ON d.refobjid = c.oid
+    INNER JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND d.refobjsubid = a.attnum
+    WHERE ops.is_ours(c.relnamespace);
+END;
+COMMENT ON FUNCTION ops.keys() IS 'For checks: the columns that are numbered by a sequence of their own, the largest '
+    'number that both can hold, and the statement that has the sequence go on after the largest key';
+REVOKE ALL ON FUNCTION ops.keys() FROM public;
 
 CREATE OR REPLACE FUNCTION ops.check_key_near_end()
 RETURNS TABLE (level text, object text, detail text, what_to_do text)
@@ -249,7 +251,7 @@ BEGIN ATOMIC
                 k.table_oid, k.column_name, k.sequence_oid
             )
         END
-    FROM ops.keys AS k
+    FROM ops.keys() AS k
     CROSS JOIN LATERAL (SELECT pg_sequence_last_value(k.sequence_oid) AS used) AS u
     WHERE u.used > 0.75 * k.last_key;
 END;
@@ -269,7 +271,7 @@ DECLARE
 BEGIN
     FOR key IN
         SELECT k.table_oid, k.column_name, k.sequence_oid, k.catch_up
-        FROM ops.keys AS k
+        FROM ops.keys() AS k
         INNER JOIN pg_attribute AS a ON k.table_oid = a.attrelid AND k.column_name = a.attname
         -- Whose highest one is found without reading them all.
         WHERE EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = a.attrelid AND i.indkey[0] = a.attnum)

@@ -6,6 +6,10 @@ STABLE
 SECURITY DEFINER
 SET jit = off
 SET lock_timeout = '1s'
+-- What is shown is the same whoever asks, and names are as they were written down.
+SET datestyle = 'ISO'
+SET timezone = 'UTC'
+SET quote_all_identifiers = off
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -36,7 +40,7 @@ END
 $$;
 COMMENT ON FUNCTION ops.run_checks() IS 'Runs every function ops.check_NAME() of its owner, with its owner''s rights: '
     'the rows of ops.health. A check that fails is an error row, or a warning where it would have waited for a lock '
-    'for over a second';
+    'for over a second. Times in the texts are UTC';
 REVOKE ALL ON FUNCTION ops.run_checks() FROM public;
 
 CREATE OR REPLACE VIEW ops.health AS

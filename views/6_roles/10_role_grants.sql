@@ -121,7 +121,9 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
     INNER JOIN pg_catalog.pg_namespace AS n ON c.relnamespace = n.oid
     WHERE ops.is_ours(n.oid)
     UNION ALL
-    SELECT 'ROUTINE', format('%s.%s(%s)', n.nspname, p.proname, oidvectortypes(p.proargtypes)), p.oid
+    -- Some people's settings quote all names.
+    SELECT
+        'ROUTINE', format('%s.%s(%s)', n.nspname, p.proname, replace(oidvectortypes(p.proargtypes), '"', '')), p.oid
     FROM pg_catalog.pg_proc AS p
     INNER JOIN pg_catalog.pg_namespace AS n ON p.pronamespace = n.oid
     WHERE ops.is_ours(n.oid)
@@ -132,7 +134,7 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
     SELECT
         w.role_name,
         format(
-            'GRANT %s%s ON %s %s TO %I', w.privilege, ' (' || array_to_string(w.columns, ', ') || ')', w.kind, t.object,
+            'GRANT %s%s ON %s %s TO %s', w.privilege, ' (' || array_to_string(w.columns, ', ') || ')', w.kind, t.object,
             w.role_name
         ) AS statement,
         CASE
@@ -160,7 +162,7 @@ SELECT
 FROM (
     SELECT DISTINCT
         w.role_name,
-        format('CREATE ROLE %I NOLOGIN', w.role_name) AS statement,
+        format('CREATE ROLE %s NOLOGIN', w.role_name) AS statement,
         to_regrole(w.role_name) IS NOT NULL AS is_given
     FROM wanted AS w
     UNION ALL
