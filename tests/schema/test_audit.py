@@ -91,7 +91,7 @@ UPDATE llm.task_categories SET label_ko = label_en;
 TRUNCATE llm.session_logs, llm.sessions, llm.projects;
 TRUNCATE llm.user_departments;
 INSERT INTO llm.retention VALUES ('audit', 60);
-INSERT INTO llm.department_logins SELECT 'dave', min(department_id) FROM llm.departments;
+INSERT INTO llm.department_logins SELECT 1, 'dave', min(department_id) FROM llm.departments;
 """
 
 KEYS = """

@@ -258,7 +258,11 @@ REFUSED = [
     ("retention_keep_months_from_1_to_1200", "UPDATE llm.retention SET keep_months = 1201"),
     ("retention_audit_keeps_12_months", "INSERT INTO llm.retention VALUES ('audit', 11)"),
     ("department_logins_pkey", "INSERT INTO llm.department_logins SELECT * FROM llm.department_logins"),
-    ("department_logins_department_id_fkey", "INSERT INTO llm.department_logins VALUES ('erin', " + NOBODY + ")"),
+    (
+        "department_logins_role_name_key",
+        "INSERT INTO llm.department_logins SELECT 2, role_name, department_id FROM llm.department_logins",
+    ),
+    ("department_logins_department_id_fkey", "INSERT INTO llm.department_logins VALUES (2, 'erin', " + NOBODY + ")"),
     ("department_logins_role_name_is_not_empty", "UPDATE llm.department_logins SET role_name = ''"),
     ("announcements_pkey", "INSERT INTO rollup.announcements SELECT * FROM rollup.announcements"),
     ("state_pkey", "INSERT INTO rollup.state DEFAULT VALUES"),
@@ -322,7 +326,7 @@ def standing(server: str) -> Iterator[tuple[psycopg.Connection, Company]]:
             )
             db.execute(ROLLUPS)
             db.execute("INSERT INTO llm.retention VALUES ('sessions', 13)")
-            db.execute("INSERT INTO llm.department_logins VALUES ('dave', %s)", [company.department_id])
+            db.execute("INSERT INTO llm.department_logins VALUES (1, 'dave', %s)", [company.department_id])
             yield db, company
 
 

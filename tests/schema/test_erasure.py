@@ -112,7 +112,7 @@ def filled(server: str) -> Iterator[psycopg.Connection]:
                 " ('a', 'b', 'c', 'SELECT', false)"
             )
             db.execute("INSERT INTO llm.retention VALUES ('audit', 60)")
-            db.execute("INSERT INTO llm.department_logins VALUES ('dave', %s)", [company.department_id])
+            db.execute("INSERT INTO llm.department_logins VALUES (1, 'dave', %s)", [company.department_id])
             db.execute("INSERT INTO rollup.announcements (announced_in, noted_before) VALUES ('9', now())")
             db.execute("SELECT audit.create_months()")
             yield db

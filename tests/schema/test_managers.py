@@ -40,7 +40,7 @@ def company_of_two(db: psycopg.Connection, state: str) -> None:
 
 def hold(db: psycopg.Connection, manager: psycopg.Connection, department: int) -> None:
     db.execute(
-        "INSERT INTO llm.department_logins VALUES (%s, %s)"
+        "INSERT INTO llm.department_logins (role_name, department_id) VALUES (%s, %s)"
         " ON CONFLICT (role_name) DO UPDATE SET department_id = excluded.department_id",
         [manager.info.user, department],
     )
@@ -145,7 +145,7 @@ def test_a_manager_reads_nothing_else(db: psycopg.Connection, dsn: str, connect:
         "SELECT rollup.sees_all(current_user)",
         "SELECT FROM rollup.departments",
         "SELECT FROM llm.department_logins",
-        "INSERT INTO llm.department_logins VALUES (current_user, 2)",
+        "INSERT INTO llm.department_logins (role_name, department_id) VALUES (current_user, 2)",
         "UPDATE llm.department_logins SET department_id = 2",
         "DELETE FROM llm.department_logins",
         "SET ROLE llm_analyst",

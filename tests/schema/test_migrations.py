@@ -208,7 +208,7 @@ def one_of_each(server: str) -> Iterator[str]:
                 [company.session_id, company.deployment_id, company.template_id],
             )
             db.execute("INSERT INTO llm.retention VALUES ('sessions', 13)")
-            db.execute("INSERT INTO llm.department_logins VALUES ('dave', %s)", [company.department_id])
+            db.execute("INSERT INTO llm.department_logins VALUES (1, 'dave', %s)", [company.department_id])
         yield dsn
 
 
