@@ -1,9 +1,11 @@
 -- needs: 0032.department-logins
 
--- Which departments reports show to who asks. Views ask by a subquery, which is run once a query and before any row. In
--- rollup.usage_rows and rollup.session_rows the answer gates branches: one for who sees all, another for who sees one
--- department. That one has a barrier: a function of the reader's own, which may tell what it is given, is asked about
--- its rows only. A barrier for all would keep analysts' conditions from indexes.
+-- Which departments reports show to who asks. Views ask by a subquery, which is run once a query and before any row.
+--
+-- A function of the reader's own, which may tell what it is given, must not be asked about other departments' rows. A
+-- barrier is sure, but keeps conditions from indexes and takes time to plan: it is round small tables, and round what
+-- is for one department only. In usage, reports of departments show sums, the calendar's days, and coalesce() of the
+-- keys of two tables, which is known above their join: no condition on these gets down to the rows.
 --
 -- Where a role is missing nobody is in it. The owner and superusers may read the table itself.
 CREATE OR REPLACE FUNCTION rollup.sees_all(reader name)

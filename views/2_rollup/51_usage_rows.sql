@@ -1,29 +1,5 @@
 -- Closed days from the rollups, the rest from the logs; a day may be in both. What is no longer stored is only in the
 -- rollups, noted or not.
-CREATE OR REPLACE VIEW rollup.own_usage_rows WITH (security_barrier) AS
-WITH noted AS MATERIALIZED (
-    SELECT n.days, n.spans FROM rollup.noted('logs') AS n
-)
-
-SELECT
-    r.key, r.day, r.requests, r.answered_requests, r.requests_without_tokens, r.at_max_tokens_requests, r.tokens,
-    r.latency_us, r.max_latency_us, r.first_request_time, r.last_request_time, r.latencies
-FROM rollup.usage AS r
-WHERE (SELECT NOT rollup.sees_all(current_user)) AND r.dimension = 'department'
-    AND r.key = (SELECT rollup.department_of(current_user))
-    AND (r.month IS NULL OR r.day <> all((SELECT n.days FROM noted AS n)::date []))
-UNION ALL
-SELECT
-    o.key, o.day, o.requests, o.answered_requests, o.requests_without_tokens, o.at_max_tokens_requests, o.tokens,
-    o.latency_us, o.max_latency_us, o.first_request_time, o.last_request_time, o.latencies
-FROM noted AS n
-CROSS JOIN LATERAL rollup.open_usage(n.spans) AS o
-WHERE (SELECT NOT rollup.sees_all(current_user)) AND o.dimension = 'department'
-    AND o.key = (SELECT rollup.department_of(current_user));
-COMMENT ON VIEW rollup.own_usage_rows IS '부서 사용량: of the one department that the reader sees, of all time, exact, to '
-    'be summed up; no rows where all are seen';
-CALL ops.describe('rollup.own_usage_rows', 'rollup.usage');
-
 CREATE OR REPLACE VIEW rollup.usage_rows AS
 WITH noted AS MATERIALIZED (
     SELECT n.days, n.spans FROM rollup.noted('logs') AS n
@@ -33,8 +9,11 @@ SELECT
     r.dimension, r.key, r.day, r.requests, r.answered_requests, r.requests_without_tokens, r.at_max_tokens_requests,
     r.tokens, r.latency_us, r.max_latency_us, r.first_request_time, r.last_request_time, r.latencies
 FROM rollup.usage AS r
-WHERE (SELECT rollup.sees_all(current_user))
-    AND (r.month IS NULL OR r.day <> all((SELECT n.days FROM noted AS n)::date []))
+WHERE (r.month IS NULL OR r.day <> all((SELECT n.days FROM noted AS n)::date []))
+    AND (
+        (SELECT rollup.sees_all(current_user))
+        OR r.dimension = 'department' AND r.key = (SELECT rollup.department_of(current_user))
+    )
 UNION ALL
 SELECT
     o.dimension, o.key, o.day, o.requests, o.answered_requests, o.requests_without_tokens, o.at_max_tokens_requests,
@@ -42,11 +21,7 @@ SELECT
 FROM noted AS n
 CROSS JOIN LATERAL rollup.open_usage(n.spans) AS o
 WHERE (SELECT rollup.sees_all(current_user))
-UNION ALL
-SELECT
-    'department', d.key, d.day, d.requests, d.answered_requests, d.requests_without_tokens, d.at_max_tokens_requests,
-    d.tokens, d.latency_us, d.max_latency_us, d.first_request_time, d.last_request_time, d.latencies
-FROM rollup.own_usage_rows AS d;
+    OR o.dimension = 'department' AND o.key = (SELECT rollup.department_of(current_user));
 COMMENT ON VIEW rollup.usage_rows IS '사용량: of all time, exact, to be summed up';
 CALL ops.describe('rollup.usage_rows', 'rollup.usage');
 COMMENT ON COLUMN rollup.usage_rows.requests IS '요청 수: all requests, answered or not';

@@ -12,9 +12,6 @@ WITH noted AS MATERIALIZED (
 ), usage AS NOT MATERIALIZED (
     -- As rollup.usage_rows, but open time is added up once for all periods. Of <> all() the planner expects most rows,
     -- of NOT IN half of them, and then sorts where hashing is faster.
-    --
-    -- Of one department without a barrier, which would take time to plan: of a reader's condition only what is about
-    -- key alone gets down to here. The reports of departments show coalesce() of two tables' keys.
     SELECT r.dimension, r.key, r.day, r.requests, r.answered_requests, r.requests_without_tokens, r.tokens
     FROM rollup.usage AS r
     WHERE (r.month IS NULL OR r.day <> all((SELECT n.days FROM noted AS n)::date []))

@@ -1,7 +1,7 @@
 CREATE OR REPLACE VIEW reporting.daily_latency_by_department AS
 SELECT
     u.day AS request_day,
-    u.key AS department_id,
+    coalesce(d.department_id, u.key) AS department_id,
     d.department_name,
     u.requests,
     u.answered_requests,
