@@ -17,11 +17,9 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN has_table_privilege(reader, 'llm.department_logins', 'SELECT') OR coalesce((
-        SELECT bool_or(r.rolname = 'llm_analyst')
-        FROM pg_catalog.pg_roles AS r
-        WHERE r.rolname IN ('llm_analyst', 'llm_manager') AND pg_has_role(reader, r.oid, 'USAGE')
-    ), true);
+    RETURN has_table_privilege(reader, 'llm.department_logins', 'SELECT')
+        OR NOT coalesce(pg_has_role(reader, to_regrole('llm_manager'), 'USAGE'), false)
+        OR coalesce(pg_has_role(reader, to_regrole('llm_analyst'), 'USAGE'), false);
 END
 $$;
 COMMENT ON FUNCTION rollup.sees_all(name) IS 'Whether reports show all departments to a role: not to a member of '
