@@ -294,6 +294,40 @@ def test_several_at_once_do_each_job_once(db: psycopg.Connection, dsn: str, comp
         assert len(once) == len(set(once)) > 0, said
 
 
+WAITS = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
+HELD_MONTHS = """
+SELECT l.relation::regclass::text FROM pg_locks AS l
+WHERE l.pid = %s AND l.relation IN (SELECT relid FROM pg_partition_tree('llm.session_logs')
+    UNION ALL SELECT relid FROM pg_partition_tree('llm.sessions'))
+"""
+
+
+def test_a_refresh_that_waits_for_its_turn_keeps_no_month(db: psycopg.Connection, dsn: str, company: Company) -> None:
+    """Whoever drops a month has the turn, and wants the months: the two would wait for each other."""
+    write(db, company, "now() - interval '9 days'")
+    with psycopg.connect(dsn, autocommit=True) as refresh, psycopg.connect(dsn) as turn:
+        refresh.execute("SET lock_timeout = '5s'")
+        with psycopg.connect(dsn) as writer:
+            write(writer, company, "now()")
+            [step] = refresh.execute("SELECT ops.begin_refresh(clock_timestamp(), '1 min', 9)").fetchone()
+            [step] = refresh.execute("SELECT ops.refresh_step(%s)", [Jsonb(step)]).fetchone()
+            assert step["phase"] == "wait"
+        waited = 0
+        with ThreadPoolExecutor(1) as pool:
+            while step:
+                turn.execute("SELECT FROM rollup.state FOR NO KEY UPDATE")
+                doing = pool.submit(refresh.execute, "SELECT ops.refresh_step(%s)", [Jsonb(step)])
+                while not doing.done():
+                    if db.execute(WAITS, [refresh.info.backend_pid]).fetchone() == (1,):
+                        assert db.execute(HELD_MONTHS, [refresh.info.backend_pid]).fetchall() == []
+                        waited += 1
+                        break
+                turn.rollback()
+                [step] = doing.result().fetchone()
+    assert waited >= 2
+    assert db.execute("SELECT open_time < '1 min' FROM ops.rollups").fetchone() == (True,)
+
+
 def test_what_is_cut_off_goes_on_where_it_was(db: psycopg.Connection, dsn: str, company: Company) -> None:
     make_due(db, company)
     for pause in (0.0, 0.01, 0.02, 0.04, 0.08):

@@ -178,6 +178,8 @@ NAMES = """
         AND pg_get_constraintdef(con.oid) = format('CHECK (llm.is_name(%I))', a.attname)
     WHERE c.relnamespace = 'llm'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
         AND a.attnum > 0 AND a.attname ~ '(_name$|^label_)'
+        -- A role of the database is called whatever PostgreSQL allows.
+        AND c.relname <> 'department_logins'
 """
 
 

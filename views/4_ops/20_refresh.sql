@@ -115,9 +115,12 @@ DECLARE
 BEGIN
     IF step ->> 'phase' = 'wait' THEN
         PERFORM pg_sleep(0.02);
+        -- Asking who writes keeps locks on all months until COMMIT, so what waits for its turn is the next step: who
+        -- drops a month has the turn, and waits for these locks.
         IF rollup.unaware_writers(mine) > 0 AND clock_timestamp() < (step ->> 'give_up_at')::timestamptz THEN
             RETURN step;
         END IF;
+        RETURN step || '{"phase": "announced"}';
     END IF;
     PERFORM rollup.lock_state(true);
     IF step ->> 'phase' <> 'close' THEN

@@ -136,6 +136,7 @@ DECLARE
     message pg_catalog.text;
     hint pg_catalog.text;
     others pg_catalog.text;
+    in_the_way boolean;
     tried boolean;
     failed pg_catalog.text [];
 BEGIN
@@ -153,11 +154,12 @@ BEGIN
             EXCEPTION
                 WHEN OTHERS THEN
                     GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
-                    others := CASE SQLSTATE WHEN '55P03' THEN ops.at_work() END;
+                    in_the_way := SQLSTATE IN ('55P03', '40P01');
+                    others := CASE WHEN in_the_way THEN ops.at_work() END;
                     IF others IS NOT NULL THEN
                         RAISE NOTICE '%: left to %, which is at work', job, others;
                         step := NULL;
-                    ELSIF SQLSTATE = '55P03' AND NOT tried THEN
+                    ELSIF in_the_way AND NOT tried THEN
                         tried := true;  -- who was in the way may have ended just now
                     ELSE
                         RAISE WARNING '%: %', job, message
