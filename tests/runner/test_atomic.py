@@ -77,8 +77,12 @@ def run_of(dsn: str, root: Path) -> tuple[dict, float]:
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 @pytest.mark.parametrize("killed", ["the runner", "its backend"])
 def test_killed_at_fifty_random_moments_and_run_again_the_end_is_the_same(chain, server, killed):
-    with fresh_database(server) as dsn:
-        expected, took = run_of(dsn, chain)
+    took = float("inf")
+    # The fastest of three: what is killed after its end is not killed.
+    for _ in range(3):
+        with fresh_database(server) as dsn:
+            expected, lasted = run_of(dsn, chain)
+            took = min(took, lasted)
     moments = random.Random(killed)
     cut_short = 0
     for _ in range(50):
