@@ -160,7 +160,7 @@ BEGIN ATOMIC
     INNER JOIN pg_catalog.pg_attribute AS a ON c.oid = a.attrelid
     INNER JOIN pg_catalog.pg_type AS t ON a.atttypid = t.oid
     LEFT JOIN pg_catalog.pg_type AS item ON t.typelem = item.oid AND t.typcategory = 'A'
-    WHERE n.nspname IN ('llm', 'rollup', 'reporting', 'ops', 'audit', 'llm_db') AND c.relkind IN ('r', 'p')
+    WHERE ops.is_ours(n.oid) AND c.relkind IN ('r', 'p')
         AND NOT c.relispartition AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
         AND (coalesce(item.typcategory, t.typcategory) = 'S' OR a.atttypid = 'jsonb'::regtype)
         -- What repeats a vocabulary's code is no text of a person's.
