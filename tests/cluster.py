@@ -113,6 +113,8 @@ class Cluster:
             os.kill(int(process), signal.SIGKILL)
         while not all(gone(process) for process in [*children, postmaster]):
             time.sleep(0.005)
+        # Where process 1 buries no dead, as in many containers, the server would be taken for one that is running.
+        (self.data / "postmaster.pid").unlink()
 
     def remove(self) -> None:
         self.stop("immediate")
