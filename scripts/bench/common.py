@@ -27,7 +27,6 @@ from llm_db import database, demo  # noqa: E402
 STEP = timedelta(minutes=5)
 # What a log can refer to. Keys are from 1 on.
 REFERRED_TO = """
-SELECT llm.create_month(now()::date);
 SELECT llm.found_department('bench', 'bench', 'bench@example.com');
 INSERT INTO llm.users (user_name, user_email, role, department_id)
 SELECT 'bench', n || '@example.com', 'developer', 1 FROM generate_series(2, 500) AS n ORDER BY n;
@@ -109,11 +108,11 @@ def make_once(uri: str, name: str, make: Callable[[str], None], template: str = 
     return name
 
 
-def copies(uri: str, template: str, changes: dict[str, str], ending: ExitStack) -> dict[str, str]:
-    """The template once for each variant, with its change; they go when the run ends."""
+def copies(uri: str, variants: dict[str, tuple[str, str]], ending: ExitStack) -> dict[str, str]:
+    """A copy of its template for each variant, with its change; they go when the run ends."""
     admin = ending.enter_context(psycopg.connect(uri, autocommit=True))
     dsns = {}
-    for number, (variant, change) in enumerate(changes.items()):
+    for number, (variant, (template, change)) in enumerate(variants.items()):
         name = f"variant_{number}"
         say(f"copying {template}: {variant} ...")
         admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")

@@ -85,7 +85,7 @@ def main() -> None:
             for name in runs if number == 0 else [DROP]:
                 say(f"round {number + 1} of {chosen.rounds}: {name}")
                 with ExitStack() as ending:
-                    runs[name].append(run(copies(uri, template, {name: ""}, ending)[name], name, month))
+                    runs[name].append(run(copies(uri, {name: (template, "")}, ending)[name], name, month))
     took = {name: statistics.median(each[0] for each in found) for name, found in runs.items()}
     print_table(
         "drop",

@@ -116,7 +116,7 @@ def main() -> None:
     with server(chosen.keep) as uri, ExitStack() as ending:
         # Nothing is lost by a crash here, and what is written to the WAL is the same.
         change = SPEND_LOGS + AGAIN + "ALTER DATABASE variant_0 SET synchronous_commit = off"
-        dsn = copies(uri, company(uri, chosen.logs), {"with LiteLLM's table": change}, ending)["with LiteLLM's table"]
+        dsn = copies(uri, {"with LiteLLM's": (company(uri, chosen.logs), change)}, ending)["with LiteLLM's"]
         with connect(dsn) as db:
             say("writing the logs to LiteLLM's table ...")
             db.execute(AS_SPEND_LOG.format(logs="llm.session_logs"))

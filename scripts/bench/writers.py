@@ -44,6 +44,7 @@ FOR EACH ROW WHEN (NEW.template_id IS NOT NULL) EXECUTE FUNCTION llm.count_row()
 """
 
 SETUP = """
+SELECT llm.create_month(now()::date);
 CREATE TABLE bench_sessions AS
 WITH made AS (
     INSERT INTO llm.sessions (user_id, session_type) SELECT 1, 'test' FROM generate_series(0, 63) RETURNING session_id
@@ -79,7 +80,8 @@ def main() -> None:
     # of its row that the same transaction left behind.
     chosen = arguments(__doc__, seconds=3, rounds=3, rows=10_000)
     with server(chosen.keep) as uri, ExitStack() as ending:
-        dsns = copies(uri, migrated(uri), {name: SETUP + change for name, change in VARIANTS.items()}, ending)
+        template = migrated(uri)
+        dsns = copies(uri, {name: (template, SETUP + change) for name, change in VARIANTS.items()}, ending)
         rates = {(name, way): [] for name in VARIANTS for way in (*WAYS, "COPY")}
         waits = {(name, way): [] for name in VARIANTS for way in WAYS}
         for number in range(chosen.rounds):
