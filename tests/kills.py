@@ -50,9 +50,10 @@ class Job:
     run: Callable[[str], None]
     # How far the job has come, the same for every run that has come as far.
     progress: Callable[[psycopg.Connection], object]
-    # What must hold when it is cut off, and what must hold at its end.
+    # What must hold when it is cut off, at its end, and at the end after the last kill, as it takes longer to find out.
     holds: Callable[[psycopg.Connection], None]
     ends: Callable[[psycopg.Connection], None]
+    last: Callable[[psycopg.Connection], None]
     # What a run is told while what is left of the killed one is still at work. Nothing was done then.
     busy: tuple[type[Exception], ...] = ()
     # The id of a process that does the same, where it is no Python.
@@ -116,9 +117,13 @@ def its_sessions(pid: int, dsn: str) -> None:
 def its_backends(pid: int, dsn: str) -> None:
     """SIGKILL. The server takes all other sessions with it, and recovers as after a crash."""
     with connected(dsn) as db:
-        for (backend,) in db.execute(f"SELECT pid {ITS_SESSIONS}").fetchall():
-            with suppress(ProcessLookupError):
+        backends = [backend for (backend,) in db.execute(f"SELECT pid {ITS_SESSIONS}")]
+        with suppress(ProcessLookupError):
+            for backend in backends:
                 os.kill(backend, signal.SIGKILL)
+        # Until the server has noticed.
+        with suppress(psycopg.OperationalError):
+            db.execute("SELECT pg_sleep(%s)", [10 if backends else 0])
 
 
 def series(what: str, job: Job, server: str, kill: Killing, kills: int, seed: int) -> Figures:
@@ -127,12 +132,12 @@ def series(what: str, job: Job, server: str, kill: Killing, kills: int, seed: in
     with copy_of(job.prepared, server) as dsn, connected(dsn) as db:
         before = job.progress(db)
         took = in_its_time(job, dsn)
-        job.ends(db)
         everything = job.progress(db)
+        job.ends(db)
     print(f"{what}: seed {seed}, takes {took:.2f} s")
     for number in range(kills):
         moment = took * 1.1 * (number + rng.random()) / kills
-        while not killed(job, server, kill, moment, before, everything, figures):
+        while not killed(job, server, kill, moment, before, everything, figures, number == kills - 1):
             moment *= 0.9
             figures.missed += 1
             assert figures.missed < 3 * kills + 10, "it is over too soon to be killed"
@@ -148,7 +153,14 @@ def in_its_time(job: Job, dsn: str) -> float:
 
 
 def killed(
-    job: Job, server: str, kill: Killing, moment: float, before: object, everything: object, figures: Figures
+    job: Job,
+    server: str,
+    kill: Killing,
+    moment: float,
+    before: object,
+    everything: object,
+    figures: Figures,
+    is_last: bool,
 ) -> bool:
     """One kill, and the run after it. False if the job was over before."""
     with copy_of(job.prepared, server) as dsn:
@@ -171,8 +183,10 @@ def killed(
         figures.longest = max(figures.longest, time.monotonic() - began)
         with connected(dsn) as db:
             assert job.progress(db) == everything
-            job.ends(db)
             wait_for_nothing(db, began)
+            job.ends(db)
+            if is_last:
+                job.last(db)
         figures.killed += 1
         figures.done[part] += 1
         return True
@@ -215,8 +229,10 @@ def connected(dsn: str) -> Iterator[psycopg.Connection]:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
-    with connection:
+    try:
         yield connection
+    finally:
+        connection.close()
 
 
 @contextmanager

@@ -159,9 +159,15 @@ def holds(db: psycopg.Connection) -> None:
 
 
 def ends(db: psycopg.Connection) -> None:
-    assert_exact(db)
-    assert [row for row in db.execute(FAULTS) if row[1]] == []
+    holds(db)
+    assert_exact(db, "hours", "slowest", "activity")
     assert db.execute("SELECT * FROM rollup.announcements").fetchall() == []
+
+
+def last(server: str, db: psycopg.Connection) -> None:
+    """Every report, and every object in its place."""
+    assert_exact(db)
+    ran("check", make_conninfo(server, dbname=db.info.dbname), "--scratch", server)
 
 
 def progress(*columns: str) -> Callable[[psycopg.Connection], object]:
@@ -181,17 +187,18 @@ def filled(db: psycopg.Connection, days: int, sessions: int, logs: int = 9) -> N
 # Upkeep
 
 
-def refresher(db: psycopg.Connection) -> Job:
+def refresher(db: psycopg.Connection, server: str) -> Job:
     """Of sixty days three quarters are summed up, and all of these are noted."""
-    filled(db, days=60, sessions=200)
+    filled(db, days=60, sessions=100)
     db.execute("CALL ops.refresh_rollups(now() - interval '15 days')")
     db.execute("UPDATE llm.session_logs SET token_used = token_used WHERE log_sequence = 1")
     return Job(
         name_and_close(db),
-        call("CALL ops.refresh_rollups(batch_logs => 50)"),
+        call("CALL ops.refresh_rollups(batch_logs => 100)"),
         progress(SUMS, "(SELECT activity_before FROM rollup.state)"),
         holds,
         ends,
+        partial(last, server),
         busy=(errors.LockNotAvailable,),
     )
 
@@ -208,21 +215,21 @@ WAYS = {"its process": the_process, "its session, by pg_terminate_backend": its_
 
 @pytest.mark.parametrize("killed", WAYS)
 def test_the_refresher(db, server, killed, kills, seed, tell):
-    tell(series(f"`CALL ops.refresh_rollups()`: {killed}", refresher(db), server, WAYS[killed], kills, seed))
+    tell(series(f"`CALL ops.refresh_rollups()`: {killed}", refresher(db, server), server, WAYS[killed], kills, seed))
 
 
 def test_the_backend_of_the_refresher(cluster, kills, seed, tell):
     """The server cannot know what the dead one has left in memory, and begins anew."""
     with copy_of("migrated", cluster.dsn) as dsn:
-        job = refresher(psycopg.connect(dsn, autocommit=True))
+        job = refresher(psycopg.connect(dsn, autocommit=True), cluster.dsn)
         tell(series("the same: its backend, by SIGKILL", job, cluster.dsn, its_backends, kills, seed))
 
 
 def test_maintain(db, server, kills, seed, tell):
     """Every job of upkeep has something to do."""
-    filled(db, days=300, sessions=100)
-    db.execute("INSERT INTO llm.retention (what, keep_months) VALUES ('sessions', 3), ('audit', 3)")
-    db.execute("SELECT audit.create_month((now() - n * interval '1 month')::date) FROM generate_series(4, 6) AS n")
+    filled(db, days=200, sessions=60)
+    db.execute("INSERT INTO llm.retention (what, keep_months) VALUES ('sessions', 3), ('audit', 12)")
+    db.execute("SELECT audit.create_month((now() - n * interval '1 month')::date) FROM generate_series(14, 16) AS n")
     job = Job(
         name_and_close(db),
         partial(ran, "maintain"),
@@ -235,6 +242,7 @@ def test_maintain(db, server, kills, seed, tell):
         ),
         holds,
         maintained,
+        partial(last, server),
         busy=(errors.LockNotAvailable,),
     )
     tell(series("`llm-db maintain`", job, server, the_process, kills, seed))
@@ -247,10 +255,10 @@ def maintained(db: psycopg.Connection) -> None:
 
 
 def test_retention(db, server, kills, seed, tell):
-    filled(db, days=400, sessions=100)
+    filled(db, days=240, sessions=80)
     db.execute("CALL llm.move_default_rows()")
     db.execute("CALL ops.refresh_rollups()")
-    months = [month for (month,) in db.execute("SELECT month FROM ops.months_to_drop(6) ORDER BY month LIMIT 4")]
+    months = [month for (month,) in db.execute("SELECT month FROM ops.months_to_drop(3) ORDER BY month LIMIT 3")]
     single = [f"SELECT llm.drop_month('{month}')" for month in months]
     job = Job(
         name_and_close(db),
@@ -258,6 +266,7 @@ def test_retention(db, server, kills, seed, tell):
         progress(SUMS, "(SELECT array_agg(month ORDER BY month) FROM ops.months)"),
         holds,
         ends,
+        partial(last, server),
     )
     tell(series("retention", job, server, the_process, kills, seed))
 
@@ -275,7 +284,7 @@ def test_load(db, server, tmp_path, kills, seed, tell):
     began = datetime.now(UTC) - timedelta(days=70)
     lines = ["request_time,response_time,token_used,server_name,user_email,template_name"]
     for n in range(ROWS + BAD):
-        at = began + timedelta(hours=n)
+        at = began + timedelta(minutes=20 * n + n // 50 * 600)
         name = "nowhere" if n % (ROWS // BAD) == 0 and n // (ROWS // BAD) < BAD else deployment
         lines.append(f"{at.isoformat()},{(at + timedelta(seconds=2)).isoformat()},{n},{name},{email},AI연구팀 요약")
     text = "\n".join(lines) + "\n"
@@ -314,6 +323,7 @@ def test_load(db, server, tmp_path, kills, seed, tell):
         ),
         all_or_nothing,
         loaded,
+        partial(last, server),
     )
     tell(series("`llm-db load`", job, server, the_process, kills, seed))
 
@@ -357,7 +367,7 @@ class Writer:
         """What a killed one has sent may still be on its way to COMMIT. Who has the sessions knows how it ended."""
         mine = "SELECT FROM llm.sessions WHERE session_id = ANY(%s) ORDER BY session_id FOR UPDATE"
         db.execute(mine, [self.sessions])
-        if db.execute("SELECT FROM llm.session_logs WHERE response_s3_path = %s LIMIT 1", [path]).fetchone():
+        if db.execute("SELECT 1 FROM llm.session_logs WHERE response_s3_path = %s LIMIT 1", [path]).fetchone():
             return
         if self.what == "batch":
             rows = [self.row(0, SIZES["batch"] * n + k, path) for k in range(1, SIZES["batch"] + 1)]
@@ -415,7 +425,7 @@ def test_a_writer(db, server, tmp_path, kills, seed, tell):
 
         try:
             with ThreadPoolExecutor(len(writers)) as pool:
-                for done in [pool.submit(writer.write, dsn, 0, TRANSACTIONS, tell_of) for writer in writers]:
+                for done in [pool.submit(writer.write, dsn, 1, TRANSACTIONS + 1, tell_of) for writer in writers]:
                     done.result()
         finally:
             os.close(file)
@@ -431,7 +441,7 @@ def test_a_writer(db, server, tmp_path, kills, seed, tell):
         assert len(acknowledged(db.info.dbname)) == TRANSACTIONS * len(SIZES)
 
     count = progress("(SELECT count(*) FROM llm.session_logs)")
-    job = Job(name_and_close(db), run, count, whole, written)
+    job = Job(name_and_close(db), run, count, whole, written, partial(last, server))
     tell(series("a writer of three sessions", job, server, the_process, kills, seed))
 
 
@@ -448,7 +458,7 @@ def test_the_server(cluster, kills, seed, tell):
             found_company(db)
             writers = writers_of(db)
         acknowledged: set[str] = set()
-        begin = dict.fromkeys(SIZES, 0)
+        begin = dict.fromkeys(SIZES, 1)
         for _ in range(kills):
             stop = threading.Event()
             before = len(acknowledged)
@@ -473,7 +483,7 @@ def test_the_server(cluster, kills, seed, tell):
             db.execute("CALL llm.maintain()")
             db.execute("CALL ops.refresh_rollups(clock_timestamp())")
             maintained(db)
-        ran("check", dsn, "--scratch", cluster.dsn)
+            last(cluster.dsn, db)
     tell(figures)
 
 
@@ -542,21 +552,25 @@ def in_order(db: psycopg.Connection) -> None:
 
 
 def migrated(server: str, db: psycopg.Connection) -> None:
-    """As it should be, and able to work."""
     dsn = make_conninfo(server, dbname=db.info.dbname)
-    in_order(db)
     ran("status", dsn, "--check")
     ran("check", dsn, "--scratch", server)
 
 
-def with_rows(logs: int, sessions: int, server: str, db: psycopg.Connection) -> None:
-    """And with the rows it had, which are summed up."""
-    migrated(server, db)
+def with_rows(logs: int, sessions: int, db: psycopg.Connection) -> None:
+    in_order(db)
+    assert db.execute(upgrade.WRONG_COUNTS).fetchone() == (0,)
     found = db.execute("SELECT (SELECT count(*) FROM llm.session_logs), (SELECT count(*) FROM llm.sessions)").fetchone()
     assert found == (logs, sessions)
+
+
+def at_work(server: str, db: psycopg.Connection) -> None:
+    """It is as it should be, and works with the rows it had."""
+    migrated(server, db)
     make_model(db)
     db.execute("CALL llm.maintain()")
     maintained(db)
+    assert_exact(db)
 
 
 @pytest.fixture
@@ -572,7 +586,8 @@ def of_release(dsn: str, run: Callable[[str], None], server: str, **more: object
         [logs, sessions] = db.execute(
             "SELECT (SELECT count(*) FROM llm.session_logs), (SELECT count(*) FROM llm.sessions)"
         ).fetchone()
-    return Job(name_of(dsn), run, ledger, in_order, partial(with_rows, logs, sessions, server), **more)
+    ends = partial(with_rows, logs, sessions)
+    return Job(name_of(dsn), run, ledger, in_order, ends, partial(at_work, server), **more)
 
 
 migrate = partial(ran, "migrate")
@@ -583,7 +598,7 @@ def rollback(dsn: str) -> None:
 
 
 def test_migrate_of_a_new_database(server, empty_dsn, kills_of_runner, seed, tell):
-    job = Job(name_of(empty_dsn), migrate, ledger, in_order, partial(migrated, server))
+    job = Job(name_of(empty_dsn), migrate, ledger, in_order, in_order, partial(migrated, server))
     tell(series("`llm-db migrate`, a new database", job, server, the_process, kills_of_runner, seed))
 
 
@@ -598,14 +613,19 @@ def test_the_server_of_migrate(cluster, kills_of_runner, seed, tell):
         cluster.kill()
         cluster.start()
 
-    with fresh_database(cluster.dsn) as dsn:
+    with copy_of("template0", cluster.dsn) as dsn:
         upgrade.prepare(dsn, 1000)
         job = of_release(dsn, migrate, cluster.dsn)
         tell(series("the same: the server, with all its backends", job, cluster.dsn, kill, kills_of_runner, seed))
 
 
+def forth(server: str, db: psycopg.Connection) -> None:
+    migrate(make_conninfo(server, dbname=db.info.dbname))
+    migrated(server, db)
+
+
 def test_rollback(db, server, kills_of_runner, seed, tell):
-    job = Job(name_and_close(db), rollback, ledger, in_order, in_order)
+    job = Job(name_and_close(db), rollback, ledger, in_order, in_order, partial(forth, server))
     tell(series("`llm-db rollback`, to 0.1.0", job, server, the_process, kills_of_runner, seed))
 
 
