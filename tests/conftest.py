@@ -34,7 +34,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The table of docs/reliability.md."""
     lines = [
-        value for report in terminalreporter.getreports("") for name, value in report.user_properties if name == "kills"
+        value
+        for report in terminalreporter.getreports("passed")
+        for name, value in report.user_properties
+        if name == "kills"
     ]
     if lines:
         terminalreporter.write_line("\n".join([kills.HEAD, *lines]))

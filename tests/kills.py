@@ -69,6 +69,7 @@ class Figures:
     """What became of one kind of kill: a line of the table."""
 
     what: str
+    seed: int
     killed: int = 0
     missed: int = 0
     done: Counter = field(default_factory=Counter)
@@ -76,12 +77,12 @@ class Figures:
 
     def line(self) -> str:
         done = " | ".join(str(self.done[part]) for part in ("nothing", "part", "everything"))
-        return f"| {self.what} | {self.killed} | {done} | {self.longest:.1f} s |"
+        return f"| {self.what} | {self.killed} | {done} | {self.longest:.1f} s | {self.seed} |"
 
 
 HEAD = """\
-| Killed | kills at work | nothing was done | part | everything | longest until it had gone on to its end |
-|---|---|---|---|---|---|"""
+| Killed | times, at work | having done nothing | a part | everything | at its end again after at most | seed |
+|---|---|---|---|---|---|---|"""
 
 
 def forked(run: Callable[[str], None], dsn: str) -> int:
@@ -128,7 +129,7 @@ def its_backends(pid: int, dsn: str) -> None:
 
 def series(what: str, job: Job, server: str, kill: Killing, kills: int, seed: int) -> Figures:
     """Moments are spread over the whole time of the job, its very end included."""
-    figures, rng = Figures(what), random.Random(seed)
+    figures, rng = Figures(what, seed), random.Random(seed)
     with copy_of(job.prepared, server) as dsn, connected(dsn) as db:
         before = job.progress(db)
         took = in_its_time(job, dsn)

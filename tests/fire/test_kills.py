@@ -24,7 +24,7 @@ from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from cluster import Cluster, server_bin
-from command import environment, llm_db
+from command import ROOT, environment, llm_db
 from conftest import found_company, fresh_database
 from kills import (
     Figures,
@@ -40,7 +40,7 @@ from kills import (
 )
 from rollup_model import assert_exact, make_model
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "bench"))
+sys.path.insert(0, str(ROOT / "scripts" / "bench"))
 
 import upgrade
 
@@ -93,13 +93,19 @@ SUMS = """
 
 @pytest.fixture
 def kills(request: pytest.FixtureRequest) -> int:
-    return request.config.getoption("kills") or 4
+    return request.config.getoption("kills") or 2
 
 
 @pytest.fixture
 def kills_of_runner(request: pytest.FixtureRequest) -> int:
-    """What migrates takes seconds. tests/runner/test_atomic.py kills small ones more often."""
+    """What migrates takes seconds. tests/runner/test_atomic.py and test_script.py kill what is smaller, more often."""
     return request.config.getoption("kills") or 1
+
+
+@pytest.fixture
+def many_kills(request: pytest.FixtureRequest) -> int:
+    """Of what is much like another: the full run only."""
+    return request.config.getoption("kills") or pytest.skip("asked for with --kills")
 
 
 @pytest.fixture
@@ -110,8 +116,13 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def tell(record_property: Callable[[str, object], None]) -> Callable[[Figures], None]:
-    """For the table at the end of the run."""
-    return lambda figures: record_property("kills", figures.line())
+    """For the table at the end of the run, which stands in the page."""
+
+    def tell(figures: Figures) -> None:
+        record_property("kills", figures.line())
+        assert f"\n| {figures.what} | " in (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+
+    return tell
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +198,7 @@ def filled(db: psycopg.Connection, days: int, sessions: int, logs: int = 9) -> N
 # Upkeep
 
 
-def refresher(db: psycopg.Connection, server: str) -> Job:
+def refresher(db: psycopg.Connection) -> Job:
     """Of sixty days three quarters are summed up, and all of these are noted."""
     filled(db, days=60, sessions=100)
     db.execute("CALL ops.refresh_rollups(now() - interval '15 days')")
@@ -198,7 +209,7 @@ def refresher(db: psycopg.Connection, server: str) -> Job:
         progress(SUMS, "(SELECT activity_before FROM rollup.state)"),
         holds,
         ends,
-        partial(last, server),
+        assert_exact,
         busy=(errors.LockNotAvailable,),
     )
 
@@ -215,13 +226,13 @@ WAYS = {"its process": the_process, "its session, by pg_terminate_backend": its_
 
 @pytest.mark.parametrize("killed", WAYS)
 def test_the_refresher(db, server, killed, kills, seed, tell):
-    tell(series(f"`CALL ops.refresh_rollups()`: {killed}", refresher(db, server), server, WAYS[killed], kills, seed))
+    tell(series(f"`CALL ops.refresh_rollups()`: {killed}", refresher(db), server, WAYS[killed], kills, seed))
 
 
 def test_the_backend_of_the_refresher(cluster, kills, seed, tell):
     """The server cannot know what the dead one has left in memory, and begins anew."""
     with copy_of("migrated", cluster.dsn) as dsn:
-        job = refresher(psycopg.connect(dsn, autocommit=True), cluster.dsn)
+        job = refresher(psycopg.connect(dsn, autocommit=True))
         tell(series("the same: its backend, by SIGKILL", job, cluster.dsn, its_backends, kills, seed))
 
 
@@ -441,7 +452,7 @@ def test_a_writer(db, server, tmp_path, kills, seed, tell):
         assert len(acknowledged(db.info.dbname)) == TRANSACTIONS * len(SIZES)
 
     count = progress("(SELECT count(*) FROM llm.session_logs)")
-    job = Job(name_and_close(db), run, count, whole, written, partial(last, server))
+    job = Job(name_and_close(db), run, count, whole, written, assert_exact)
     tell(series("a writer of three sessions", job, server, the_process, kills, seed))
 
 
@@ -450,7 +461,7 @@ def test_a_writer(db, server, tmp_path, kills, seed, tell):
 
 def test_the_server(cluster, kills, seed, tell):
     """Writers, a refresher and upkeep are at work, month after month; then nothing is left but what is on the disk."""
-    figures, rng = Figures("the server, with all its backends"), random.Random(seed)
+    figures, rng = Figures("the server, with all its backends", seed), random.Random(seed)
     print(f"{figures.what}: seed {seed}")
     with copy_of("migrated", cluster.dsn) as dsn:
         with connected(dsn) as db:
@@ -573,7 +584,7 @@ def at_work(server: str, db: psycopg.Connection) -> None:
     assert_exact(db)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def release(server: str) -> Iterator[str]:
     """A database of release 0.1.0 with a company at work, by its name."""
     with fresh_database(server) as dsn:
@@ -597,9 +608,9 @@ def rollback(dsn: str) -> None:
     ran("rollback", dsn, "--to", "0008", "--yes")
 
 
-def test_migrate_of_a_new_database(server, empty_dsn, kills_of_runner, seed, tell):
+def test_migrate_of_a_new_database(server, empty_dsn, many_kills, seed, tell):
     job = Job(name_of(empty_dsn), migrate, ledger, in_order, in_order, partial(migrated, server))
-    tell(series("`llm-db migrate`, a new database", job, server, the_process, kills_of_runner, seed))
+    tell(series("`llm-db migrate`, a new database", job, server, the_process, many_kills, seed))
 
 
 def test_migrate_of_a_release(server, release, kills_of_runner, seed, tell):
@@ -608,7 +619,7 @@ def test_migrate_of_a_release(server, release, kills_of_runner, seed, tell):
     tell(series("`llm-db migrate`, from 0.1.0 with rows", job, server, the_process, kills_of_runner, seed))
 
 
-def test_the_server_of_migrate(cluster, kills_of_runner, seed, tell):
+def test_the_server_of_migrate(cluster, many_kills, seed, tell):
     def kill(process: int, dsn: str) -> None:
         cluster.kill()
         cluster.start()
@@ -616,7 +627,7 @@ def test_the_server_of_migrate(cluster, kills_of_runner, seed, tell):
     with copy_of("template0", cluster.dsn) as dsn:
         upgrade.prepare(dsn, 1000)
         job = of_release(dsn, migrate, cluster.dsn)
-        tell(series("the same: the server, with all its backends", job, cluster.dsn, kill, kills_of_runner, seed))
+        tell(series("the same: the server, with all its backends", job, cluster.dsn, kill, many_kills, seed))
 
 
 def forth(server: str, db: psycopg.Connection) -> None:
