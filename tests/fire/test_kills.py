@@ -229,7 +229,9 @@ def test_the_backend_of_the_refresher(cluster, kills, seed, tell):
     """The server cannot know what the dead one has left in memory, and begins anew."""
     with copy_of("migrated", cluster.dsn) as dsn:
         job = refresher(psycopg.connect(dsn, autocommit=True))
-        tell(series("the same: its backend, by SIGKILL", job, cluster.dsn, its_backends, kills, seed))
+        tell(
+            series("`CALL ops.refresh_rollups()`: its backend, by SIGKILL", job, cluster.dsn, its_backends, kills, seed)
+        )
 
 
 def test_maintain(db, server, kills, seed, tell):
@@ -275,7 +277,7 @@ def test_retention(db, server, kills, seed, tell):
         ends,
         partial(last, server),
     )
-    tell(series("retention", job, server, the_process, kills, seed))
+    tell(series("`llm.drop_month()`, `llm.drop_old_months()`", job, server, the_process, kills, seed))
 
 
 # The loader
@@ -621,7 +623,7 @@ def test_the_server_of_migrate(cluster, many_kills, seed, tell):
     with copy_of("template0", cluster.dsn) as dsn:
         upgrade.prepare(dsn, 1000)
         job = of_release(dsn, migrate, cluster.dsn)
-        tell(series("the same: the server, with all its backends", job, cluster.dsn, kill, many_kills, seed))
+        tell(series("`llm-db migrate`, from 0.1.0 with rows: its server", job, cluster.dsn, kill, many_kills, seed))
 
 
 def forth(server: str, db: psycopg.Connection) -> None:
@@ -647,4 +649,6 @@ def test_the_script_for_psql(server, release, tmp_path, kills_of_runner, seed, t
         return os.posix_spawn(psql[0], [*psql, dsn], environment(), file_actions=nowhere)
 
     job = of_release(release, run, server, start=start)
-    tell(series("`llm-db plan --script` in psql, the same", job, server, the_process, kills_of_runner, seed))
+    tell(
+        series("`llm-db plan --script` in psql, from 0.1.0 with rows", job, server, the_process, kills_of_runner, seed)
+    )
