@@ -17,12 +17,30 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from pytest_postgresql import factories
 
+import kills
 from cluster import HOST, newer_bins, running, server_bin
 from llm_db import database, migrate
 
 ROOT = Path(__file__).parents[1]
 # How the controller tells its xdist workers where the server is.
 PORT_VARIABLE = "LLM_DB_TEST_PG_PORT"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, help="how often tests/fire/test_kills.py kills each job (50 is the full run)")
+    parser.addoption("--seed", type=int, help="the moments of an earlier run again; that run has printed it")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The table of docs/reliability.md."""
+    lines = [
+        value
+        for report in terminalreporter.getreports("passed")
+        for name, value in report.user_properties
+        if name == "kills"
+    ]
+    if lines:
+        terminalreporter.write_line("\n".join([kills.HEAD, *lines]))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -3,6 +3,8 @@
 
 import csv
 import json
+import os
+import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -132,6 +134,28 @@ def test_a_file_exported_again_is_listed_not_doubled(load: Load, ready: psycopg.
     kept = "SELECT count(*) FROM llm_db.load_rejects WHERE rule LIKE 'there already: %'"
     assert ready.execute(kept).fetchone() == (10,)
     assert logs(ready) == 10
+
+
+# The threads of the test run are not used by what is forked.
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_what_a_load_listed_that_was_killed_after_its_commit_is_listed_by_the_next(
+    load: Load, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [f"2024-03-01 10:00:{second:02},,1," for second in range(10)]
+    path = write("one.csv", rows[3:])
+    assert load(write("two.csv", rows)).returncode == 0
+    process = os.fork()
+    if process == 0:
+        # What it does once it has committed: it gives the list its name.
+        monkeypatch.setattr(Path, "replace", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        load(path)
+        os._exit(0)
+    assert os.WIFSIGNALED(os.waitpid(process, 0)[1])
+    again = load(path)
+    assert again.returncode == 1
+    assert "already loaded on" in again.stdout
+    assert [line for line, *_ in listed(path)] == list(range(2, 9))
+    assert sorted(path.parent.glob("*.part")) == []
 
 
 def test_what_services_wrote_is_listed_too(load: Load, ready: psycopg.Connection, write: Write) -> None:

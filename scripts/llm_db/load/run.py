@@ -103,6 +103,7 @@ class Load:
                 raise Problem("This database does not have what this llm-db needs.", "run `llm-db migrate` first")
         known, sha256 = self.known_part()
         if self.is_loaded(sha256):
+            self.list_again()
             return
         read = self.stage(known)
         self.file.refuse_unseen(read)
@@ -277,7 +278,11 @@ class Load:
                     "INNER JOIN pg_temp.load_rows AS r ON b.line = r.line",
                     [load_id, self.file.name],
                 )
-                self.write_list(table)
+                self.write_list(
+                    table,
+                    f"SELECT b.line, b.column_name, b.value, b.rule, r.raw FROM {TABLES[table]} AS b "
+                    "INNER JOIN pg_temp.load_rows AS r ON b.line = r.line",
+                )
         return replace(
             counts, loaded=loaded, present=present, listed=listed, rejected=rejected, new_sessions=made,
             sessions=sessions, identical=identical,
@@ -324,13 +329,20 @@ class Load:
             f"SELECT rule, count(*), min(line) FROM {TABLES[table]} GROUP BY rule ORDER BY count(*) DESC, min(line)"
         ).fetchmany(limit)
 
-    def write_list(self, table: str) -> None:
+    def list_again(self) -> None:
+        """A load that is killed once it has committed does not come to giving its list the name."""
+        path = self.file.list_beside(PRESENT)
+        kept = f"SELECT * FROM llm_db.load_rejects WHERE load_id = {self.earlier.load_id}"
+        if self.earlier.listed and not path.exists() and scalar(self.connection, f"SELECT EXISTS ({kept})"):
+            self.write_list(PRESENT, kept)
+            partly(path).replace(path)
+
+    def write_list(self, table: str, rows: str) -> None:
         """Before anything is committed, so that no row is loaded or left out without being told."""
         path = self.file.list_beside(table)
         query = (
-            'COPY (SELECT b.line, b.column_name AS "column", b.value, b.rule, r.raw '
-            f"FROM {TABLES[table]} AS b INNER JOIN pg_temp.load_rows AS r ON b.line = r.line ORDER BY b.line) "
-            "TO STDOUT (FORMAT csv, HEADER)"
+            'COPY (SELECT line, column_name AS "column", value, rule, raw '
+            f"FROM ({rows}) AS l ORDER BY line) TO STDOUT (FORMAT csv, HEADER)"
         )
         try:
             if path.is_dir():
