@@ -9,7 +9,7 @@ from statistics import median
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from rollup_model import assert_exact, make_model
 
 from cluster import running, server_bin
@@ -35,7 +35,7 @@ def crowded(request: pytest.FixtureRequest) -> Iterator[str]:
         dsn = make_conninfo(cluster.dsn, dbname="crowd")
         with cluster.connect() as admin:
             admin.execute("CREATE DATABASE crowd")
-        migrate_template(dsn=dsn)
+        migrate_template(**conninfo_to_dict(dsn))
         yield dsn
 
 
