@@ -56,7 +56,8 @@ class Clock:
 
 
 @pytest.fixture(scope="module")
-def clocked() -> Iterator[tuple[Cluster, Clock]]:
+def clocked() -> Iterator[tuple[Cluster, Clock, Company]]:
+    """With a database to be cloned: logs of the last 13 months, a rule by which older ones go, and upkeep was done."""
     with Cluster(server_bin()) as cluster:
         clock = Clock(cluster.home)
         cluster.environment |= clock.environment()
@@ -66,12 +67,27 @@ def clocked() -> Iterator[tuple[Cluster, Clock]]:
         with cluster.connect() as admin:
             admin.execute("CREATE DATABASE migrated")
         migrate_template(**conninfo_to_dict(cluster.dsn, dbname="migrated"))
-        yield cluster, clock
+        with cluster.connect("migrated") as db:
+            company = found(db)
+        yield cluster, clock, company
+
+
+def found(db: psycopg.Connection) -> Company:
+    company = found_company(db)
+    make_model(db)
+    for months_ago in range(KEPT + 3):
+        write(db, company, f"date_trunc('month', now(), 'UTC') - interval '{months_ago} months' + interval '1 minute'")
+        db.execute("SELECT audit.create_month((now() - make_interval(months => %s))::date)", [months_ago])
+    db.execute("CALL llm.move_default_rows()")
+    db.execute("INSERT INTO llm.retention VALUES ('sessions', %s), ('audit', %s)", [KEPT, KEPT])
+    assert maintain_alone(db) == []
+    assert len(months(db)) == KEPT + 1
+    return company
 
 
 @pytest.fixture
-def dsn(clocked: tuple[Cluster, Clock]) -> Iterator[str]:
-    cluster, clock = clocked
+def dsn(clocked: tuple[Cluster, Clock, Company]) -> Iterator[str]:
+    cluster, clock, _ = clocked
     clock.set(TRUE)
     with cluster.connect() as admin:
         admin.execute("CREATE DATABASE clocked TEMPLATE migrated")
@@ -81,7 +97,7 @@ def dsn(clocked: tuple[Cluster, Clock]) -> Iterator[str]:
 
 
 @pytest.fixture
-def clock(clocked: tuple[Cluster, Clock]) -> Clock:
+def clock(clocked: tuple[Cluster, Clock, Company]) -> Clock:
     return clocked[1]
 
 
@@ -92,16 +108,8 @@ def db(dsn: str) -> Iterator[psycopg.Connection]:
 
 
 @pytest.fixture
-def company(db: psycopg.Connection) -> Company:
-    """With logs of the last 13 months and of three before them, and a rule by which these go."""
-    found = found_company(db)
-    make_model(db)
-    for months in range(KEPT + 4):
-        write(db, found, f"date_trunc('month', now(), 'UTC') - interval '{months} months' + interval '1 minute'")
-        db.execute("SELECT audit.create_month((now() - make_interval(months => %s))::date)", [months])
-    db.execute("CALL llm.move_default_rows()")
-    db.execute("INSERT INTO llm.retention VALUES ('sessions', %s), ('audit', %s)", [KEPT, KEPT])
-    return found
+def company(clocked: tuple[Cluster, Clock, Company]) -> Company:
+    return clocked[2]
 
 
 def write(db: psycopg.Connection, company: Company, began: str) -> None:
@@ -166,14 +174,12 @@ def health(db: psycopg.Connection, name: str) -> list[tuple[str, str, str]]:
     return db.execute("SELECT level, detail, what_to_do FROM ops.health WHERE name = %s", [name]).fetchall()
 
 
-@pytest.mark.parametrize("ahead", [30 * 3600, 5 * DAY, 35 * DAY, 1600 * DAY, 20_000 * DAY])
+@pytest.mark.parametrize("ahead", [35 * DAY, 1600 * DAY, 30 * 3600, 5 * DAY, 20_000 * DAY][: size(2, 5)])
 def test_a_clock_that_is_ahead_for_a_moment_drops_nothing(
     db: psycopg.Connection, clock: Clock, company: Company, ahead: int
 ) -> None:
     """However far, also where sessions are begun in the false time, and also if that happens twice."""
-    assert maintain_alone(db) == []
     kept, on_record = months(db), audited(db)
-    assert len(kept) == KEPT + 1
     for _ in range(2):
         clock.set(ahead)
         write(db, company, "now()")
@@ -200,7 +206,7 @@ def test_a_clock_that_is_ahead_for_a_moment_drops_nothing(
             if statement.strip():
                 db.execute(statement)
         assert maintain_alone(db) == []
-        assert_exact(db)
+        assert_exact(db, "usage", "sessions")
     assert all(months(db)[month] >= count for month, count in kept.items())
     assert on_record <= audited(db)
     # A month that was made in the false time holds up nothing, and can go by its name.
@@ -218,7 +224,6 @@ def test_time_that_passes_drops_what_is_past_its_retention(
     db: psycopg.Connection, clock: Clock, company: Company
 ) -> None:
     """Upkeep a day, or once after a week's pause and a day more: time goes on, and months go."""
-    assert maintain_alone(db) == []
     oldest = min(months(db))
     day = 0
     while oldest in months(db):
@@ -239,7 +244,6 @@ def test_time_that_passes_drops_what_is_past_its_retention(
 
 
 def test_who_knows_better_says_so(db: psycopg.Connection, clock: Clock, company: Company) -> None:
-    maintain_alone(db)
     oldest = min(months(db))
     clock.set(40 * DAY)
     write(db, company, "now()")
@@ -256,7 +260,6 @@ def test_a_walk_through_time(db: psycopg.Connection, dsn: str, clock: Clock, com
     """Services with clocks of their own write, upkeep runs, and reports are asked, while the clock is set about."""
     seed = os.environ.get("LLM_DB_TEST_SEED", "0")
     chance, ended = random.Random(seed), threading.Event()
-    maintain_alone(db)
     kept, on_record = months(db), audited(db)
     users = [company.user_id]
     other = found_company(db, "다른팀")
