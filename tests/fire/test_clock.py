@@ -318,7 +318,9 @@ def test_a_walk_through_time(db: psycopg.Connection, dsn: str, clock: Clock, com
         return calls, cancelled
 
     pids: list[int] = []
-    asleep = "SELECT pg_cancel_backend(pid) FROM pg_catalog.pg_stat_activity WHERE pid = ANY(%s) AND wait_event = 'PgSleep'"
+    asleep = (
+        "SELECT pg_cancel_backend(pid) FROM pg_catalog.pg_stat_activity WHERE pid = ANY(%s) AND wait_event = 'PgSleep'"
+    )
     before = db.execute("SELECT count(*), (SELECT usage_count FROM llm.prompt_templates WHERE template_id = %s)"
                         " FROM llm.session_logs", [company.template_id]).fetchone()  # fmt: skip
     with ThreadPoolExecutor(4) as pool:
@@ -349,7 +351,9 @@ def test_a_walk_through_time(db: psycopg.Connection, dsn: str, clock: Clock, com
             time.sleep(0.25)
             db.execute(asleep, [pids])
         written, refused = (sum(one) for one in zip(*(writer.result() for writer in writers), strict=True))
-        print(f"{STEPS} steps, {written} logs, {refused} refused, upkeep (runs, cancelled): {upkeep.result()}; seed {seed}")
+        print(
+            f"{STEPS} steps, {written} logs, {refused} refused, upkeep (runs, cancelled): {upkeep.result()}; seed {seed}"
+        )
     db.execute("SELECT ops.restart_rollups()")
     maintain(db)
     assert_exact(db)
@@ -362,9 +366,7 @@ def test_a_walk_through_time(db: psycopg.Connection, dsn: str, clock: Clock, com
     assert made <= KEPT + 1 + 10 * (1 + len(AWAY) + len(FAR)), "months by the hundred"
 
 
-def test_the_audit_tells_the_servers_time_and_its_order(
-    db: psycopg.Connection, clock: Clock, company: Company
-) -> None:
+def test_the_audit_tells_the_servers_time_and_its_order(db: psycopg.Connection, clock: Clock, company: Company) -> None:
     times = []
     for seconds in (TRUE, 1600 * DAY, TRUE, -10_000 * DAY, 28_000 * DAY):
         clock.set(seconds)

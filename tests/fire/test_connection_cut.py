@@ -258,7 +258,8 @@ def test_silence_is_no_reason_to_wait_for_ever() -> None:
     call = f"import test_connection_cut; test_connection_cut.within_silence('{size(1, 0)}')"
     paths = os.pathsep.join(map(str, [ROOT / "tests", ROOT / "tests" / "fire", ROOT / "scripts"]))
     done = own(
-        ["unshare", "-n", sys.executable, "-c", call], env=environment() | {"PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"}
+        ["unshare", "-n", sys.executable, "-c", call],
+        env=environment() | {"PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     print(done.stdout)

@@ -18,7 +18,9 @@ from sizes import size
 
 WRITERS = size(100, 1000)
 ROUNDS = 5
-SESSION = "INSERT INTO llm.sessions (user_id, project_id, session_type) VALUES (%s, %s, 'production') RETURNING session_id"
+SESSION = (
+    "INSERT INTO llm.sessions (user_id, project_id, session_type) VALUES (%s, %s, 'production') RETURNING session_id"
+)
 LOG = (
     "INSERT INTO llm.session_logs (session_id, log_sequence, deployment_id, config_id, template_id, token_used)"
     " VALUES (%s, %s, %s, %s, %s, 3)"
@@ -103,7 +105,9 @@ def test_a_crowd_writes(crowded: str) -> None:
             " HAVING (min(log_sequence), max(log_sequence)) <> (1, count(*))) AS u"
         )
         assert db.execute(uneven).fetchone() == (0,)
-        per_session = "SELECT count(*), sum(n) FROM (SELECT count(*) AS n FROM llm.session_logs GROUP BY session_id) AS s"
+        per_session = (
+            "SELECT count(*), sum(n) FROM (SELECT count(*) AS n FROM llm.session_logs GROUP BY session_id) AS s"
+        )
         assert db.execute(per_session).fetchone() == (2 * WRITERS + 1, logs)
         shared = "SELECT count(*) FROM llm.session_logs WHERE session_id = %s"
         assert db.execute(shared, [company.session_id]).fetchone() == (WRITERS * (ROUNDS + 1),)

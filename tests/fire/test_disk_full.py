@@ -1,7 +1,6 @@
 """A disk is full: the server's, for its data or for its log of changes (WAL), or the one that llm-db writes to. The error
 says so, nothing is lost or half there, and when there is room the same command simply works."""
 
-import errno
 import os
 import random
 import subprocess
@@ -202,11 +201,12 @@ def migrate(server: Server, company: Company, folder: Path) -> Work:
     return lambda server: llm_db("migrate", "--dsn", server.dsn("new"))
 
 
-JOBS = [load, migrate, maintain, write, refresh, drop, audit]
+FULL = [(job, full) for full in ("data", "wal") for job in (load, migrate, maintain, write, refresh, drop, audit)]
 
 
-@pytest.mark.parametrize("full", ["data", "wal"])
-@pytest.mark.parametrize("job", JOBS[: size(3, len(JOBS))], ids=lambda job: job.__name__)
+@pytest.mark.parametrize(
+    ("job", "full"), FULL if size(0, 1) else [*FULL[:3], (load, "wal")], ids=lambda one: getattr(one, "__name__", one)
+)
 def test_the_server_has_no_room(server: Server, company: Company, tmp_path: Path, job: Callable, full: str) -> None:
     failed = crashed = 0
     for number in range(ROUNDS):
@@ -239,15 +239,13 @@ def test_the_server_has_no_room(server: Server, company: Company, tmp_path: Path
         with server.cluster.connect("platform") as db:
             assert_exact(db, "usage", "sessions")
         if job is migrate:
-            checked = llm_db("check", "--dsn", server.dsn("new"), "--scratch", server.dsn("new"))
-            assert checked.returncode == 0, checked.stdout
+            assert llm_db("status", "--check", "--dsn", server.dsn("new")).returncode == 0
         if job is load:
             with server.cluster.connect("platform") as db:
                 loads = "SELECT sum(rows_loaded) / count(DISTINCT file), max(rows_loaded) FROM llm_db.loads"
                 assert db.execute(loads).fetchone() == (ROWS, ROWS)
     print(f"{job.__name__}, full: {full}: {failed} of {ROUNDS} failed, {crashed} crashes")
-    # A month is dropped, or an upkeep with nothing to sum up done, with the room that there is.
-    assert failed or job in (drop, audit), "there was room"
+    assert failed or job not in (load, migrate, write), "there was room"
 
 
 # Where llm-db writes to
@@ -316,4 +314,3 @@ def test_no_room_for_what_is_printed(dsn: str, command: list[str]) -> None:
         "error: The disk is full that the output is written to: what is there of it is not whole.\n"
         "hint: make room, and run this again\n"
     )
-    assert errno.ENOSPC

@@ -81,7 +81,9 @@ def test_a_giant_session(db: psycopg.Connection, dsn: str, company: Company, tmp
     assert of_giant < SLOWER * of_small
     logs = LOGS + BATCH + APPENDED
     uses = 2 * APPENDED + (LOGS + BATCH) // 2 + APPENDED
-    numbers = "SELECT count(*), max(log_sequence), count(DISTINCT log_sequence) FROM llm.session_logs WHERE session_id = %s"
+    numbers = (
+        "SELECT count(*), max(log_sequence), count(DISTINCT log_sequence) FROM llm.session_logs WHERE session_id = %s"
+    )
     assert db.execute(numbers, [giant]).fetchone() == (logs, logs, logs)
     usage_count = "SELECT usage_count FROM llm.prompt_templates WHERE template_id = %s"
     assert value(db, usage_count, company.template_id) == uses
