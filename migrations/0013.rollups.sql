@@ -31,6 +31,7 @@ CREATE TABLE rollup.state (
     noted_before    timestamptz NOT NULL DEFAULT '-infinity',
     activity_before date        NOT NULL DEFAULT '-infinity',
     refreshed_at    timestamptz NULL,
+    steady_since    timestamptz NOT NULL DEFAULT '-infinity',
 
     CONSTRAINT state_pkey PRIMARY KEY (only_row),
     CONSTRAINT state_is_one_row CHECK (only_row)
@@ -43,6 +44,9 @@ COMMENT ON COLUMN rollup.state.closed_before IS 'Requests before this time are i
 COMMENT ON COLUMN rollup.state.noted_before IS 'Writers note what they change before this time';
 COMMENT ON COLUMN rollup.state.activity_before IS 'rollup.activity is right for days before this one';
 COMMENT ON COLUMN rollup.state.refreshed_at IS 'When ops.refresh_rollups() last ended';
+COMMENT ON COLUMN rollup.state.steady_since IS 'Since when each refresh has ended after the one before it, and by no '
+    'more than 26 hours: the clock goes on by itself. Retention drops nothing before that is a day ago; -infinity = '
+    'it always has';
 
 -- No key and no index: nobody who adds a row can wait for anybody.
 CREATE TABLE rollup.notes (

@@ -27,7 +27,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.types.json import Jsonb
 
 from llm_db import __version__, ledger, ledger_sql
-from llm_db.database import scalar
+from llm_db.database import NOTICING, scalar
 from llm_db.errors import LOCKED, Problem, one_line, sql_problem
 from llm_db.files import Migration
 from llm_db.objects import TRIGGER_LOCK_MS
@@ -87,12 +87,9 @@ class Backend:
         chosen = [f"SET lock_timeout = {round(conduct.lock_timeout * 1000)}"]
         if conduct.statement_timeout is not None:
             chosen.append(f"SET statement_timeout = {round(conduct.statement_timeout * 1000)}")
-        # The backend of a runner that is gone ends its statement and frees its locks. Not on every system: a server on
-        # Windows refuses it, and then only stops at the end of the statement.
-        noticing = "SET client_connection_check_interval = '1s'"
         with suppress(psycopg.errors.InvalidParameterValue):
-            self.connection.execute(noticing)
-            chosen.append(noticing)
+            self.connection.execute(NOTICING)
+            chosen.append(NOTICING)
         if conduct.role is not None:
             become = sql.SQL("SET ROLE {}").format(sql.Identifier(conduct.role)).as_string(self.connection)
             try:

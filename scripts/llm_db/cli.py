@@ -1,6 +1,7 @@
 """The command line: reads the arguments, runs one command, turns every failure into a sentence, a hint and a code."""
 
 import argparse
+import errno
 import json
 import os
 import re
@@ -52,6 +53,10 @@ exit codes: 0 done, 1 SQL failed or rows rejected, 2 usage or connection, 3 pend
   6 drift (check, baseline), 7 a check failed (lint, doctor)
 Passwords are best left to PGPASSWORD or ~/.pgpass; none is ever printed.
 """
+
+
+# A disk, or what one may use of it.
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Parser(argparse.ArgumentParser):
@@ -559,12 +564,18 @@ def main(arguments: list[str] | None = None) -> int:
             options.target = database.resolve(options.dsn)
         exit_code = options.run(options, output)
         output.finish()
+        if sys.stdout:
+            # Now, while it can still be told that it cannot be written.
+            sys.stdout.flush()
         return exit_code
     except BrokenPipeError:
         # The reader (head, less) has seen enough. Python would complain once more when it flushes at exit.
         sys.stdout = None
         return Exit.DONE
     except (Exception, KeyboardInterrupt) as error:
+        if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+            # As above.
+            sys.stdout = None
         if isinstance(error, KeyboardInterrupt) and options.command == "serve":
             print("Stopping the embedded PostgreSQL.", file=sys.stderr)
             return Exit.DONE
@@ -583,6 +594,12 @@ def as_problem(error: BaseException, command: str | None) -> Problem:
             return error
         case psycopg.Error():
             return sql_problem(error, f"llm-db {command}", otherwise="LLM_DB_DEBUG=1 in the environment shows more")
+        case OSError(errno=number) if number in FULL:
+            return Problem(
+                f"The disk is full that {error.filename or 'the output'} is written to: what is there of it is not whole.",
+                "make room, and run this again",
+                Exit.SQL_FAILED,
+            )
         case KeyboardInterrupt():
             return Problem(
                 "Interrupted.", "what was told as done stays, a transaction that was open is undone; run this again"

@@ -11,7 +11,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +53,17 @@ SETTINGS = {
     "default_transaction_deferrable": "off",
     "idle_session_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
+    # The server's own patience with a client that has fallen silent is two hours, and it keeps our locks meanwhile.
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "60000",
 }
+# The backend of a client that is gone ends its statement and frees its locks. Not on every system: a server on Windows
+# refuses it, and then only stops at the end of the statement.
+NOTICING = "SET client_connection_check_interval = '1s'"
+# Ours with a server that has; a connection string may say otherwise. The milliseconds are for what is being sent.
+PATIENCE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60000}
 SESSION = "; ".join(f"SET {name} = '{value}'" for name, value in SETTINGS.items())
 # Not everybody may set it, so it is left alone where it is as it should be.
 TRIGGERS_FIRE = (
@@ -130,7 +140,10 @@ def opened(target: Target) -> Iterator[psycopg.Connection]:
     try:
         # The files hold Korean text, whatever PGCLIENTENCODING says. A prepared statement would stay in the session.
         connection = psycopg.connect(
-            make_conninfo(target.conninfo, client_encoding="utf8", fallback_application_name="llm-db"),
+            make_conninfo(
+                **PATIENCE | conninfo_to_dict(target.conninfo, client_encoding="utf8"),
+                fallback_application_name="llm-db",
+            ),
             autocommit=True,
             prepare_threshold=None,
         )
@@ -191,6 +204,8 @@ def connect(target: Target) -> Iterator[psycopg.Connection]:
                 f"Triggers do not fire in sessions of {user}: session_replication_role is not origin.",
                 f'ALTER ROLE "{user}" RESET session_replication_role, or take it out of the connection\'s options',
             ) from None
+        with suppress(psycopg.errors.InvalidParameterValue):
+            connection.execute(NOTICING)
         try:
             yield connection
         finally:

@@ -35,6 +35,7 @@ class Problem(Exception):
 
 
 CORRECT_THE_FILE = "nothing of this file was kept; correct it and run this again"
+DISK_FULL = "the server's disk is full: make room, then run this again"
 LACKS_A_RIGHT = "connect as the role that owns the objects, or have it grant the right"
 LOST = "the session was lost; `llm-db status` tells what was applied, then run this again"
 MADE_BY_OTHERS = (
@@ -101,6 +102,7 @@ HINTS = {
     "2BP01": "something that is not ours is built on it: drop that, run this again, and create it anew on what is there"
     " then",
     "42501": LACKS_A_RIGHT,
+    "53100": DISK_FULL,
 }
 # After the server's own hint.
 MORE_HINTS = {
@@ -111,7 +113,6 @@ MORE_HINTS = {
     "42710": MADE_BY_OTHERS,
     "42P06": MADE_BY_OTHERS,
     "42P07": MADE_BY_OTHERS,
-    "53100": "the server's disk is full: make room, then run this again",
     "53200": "the server has no memory left for this; run this again when it is less busy",
     "53300": TOO_MANY,
     "53": "the server has run out of something; see its log, then run this again",
@@ -126,6 +127,7 @@ CONNECTION_HINTS = {
     "onnection refused|No such file or directory": "is the server running, and is this its host and port?",
     "starting up|shutting down|recovery|not (currently )?accepting connections": "the server is up, but lets"
     " nobody in now; try again in a moment, or ask its DBA",
+    "No space left on device": DISK_FULL,
     "too many connections|remaining connection slots|too many clients|no more connections": TOO_MANY,
     'role ".*" does not exist': "correct the user name (user= or PGUSER), or have a DBA create the role",
     "is not permitted to log in": "connect as a role that may log in, and act as this one with --role",

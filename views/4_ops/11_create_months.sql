@@ -69,7 +69,8 @@ BEGIN
                 IF clock_timestamp() > give_up_at THEN
                     RAISE EXCEPTION 'could not lock sessions and session_logs within %', patience
                         USING ERRCODE = 'lock_not_available',
-                            HINT = 'A long transaction holds them, see pg_stat_activity. Nothing changed; call again.';
+                            HINT = 'A long transaction holds them, see pg_stat_activity and pg_prepared_xacts. Nothing '
+                                'changed; call again.';
                 END IF;
         END;
         PERFORM pg_sleep(0.05 + random() * 0.2);

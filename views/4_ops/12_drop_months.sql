@@ -50,23 +50,78 @@ COMMENT ON FUNCTION ops.held_back_by(date, timestamptz, boolean, date [], date [
     'on which it has sums. NULL = nothing holds it back';
 REVOKE ALL ON FUNCTION ops.held_back_by(date, timestamptz, boolean, date [], date []) FROM public;
 
+-- What a clock that is years ahead for a minute lets go is gone. No row can tell whether the clock is right: writers,
+-- too, go by it. But refreshes come every minute, each a little later than the one before.
+CREATE OR REPLACE FUNCTION ops.clock_stepped(since timestamptz)
+RETURNS boolean
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+-- A refresh a day, by a local time that goes back an hour in autumn, is none.
+RETURN coalesce(clock_timestamp() NOT BETWEEN since AND since + interval '26 hours', false);
+COMMENT ON FUNCTION ops.clock_stepped(timestamptz) IS 'Whether the clock went back since the last refresh, or forward '
+    'by over 26 hours, which it also did where nothing was refreshed for so long; false where there was no refresh yet';
+REVOKE ALL ON FUNCTION ops.clock_stepped(timestamptz) FROM public;
+
+CREATE OR REPLACE FUNCTION ops.clock_doubt()
+RETURNS text
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT format(
+        'the clock was set, or nothing was refreshed for over 26 hours, %s',
+        CASE
+            WHEN ops.clock_stepped(s.refreshed_at) THEN 'after '
+                || to_char(s.refreshed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI"Z"')
+            ELSE 'before ' || to_char(s.steady_since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI"Z"')
+        END
+    )
+    FROM rollup.state AS s
+    WHERE ops.clock_stepped(s.refreshed_at) OR s.steady_since > clock_timestamp() - interval '1 day';
+END;
+COMMENT ON FUNCTION ops.clock_doubt() IS 'Why retention does not believe the clock; NULL = it does, as refreshes have '
+    'seen it go on without a step for a day';
+REVOKE ALL ON FUNCTION ops.clock_doubt() FROM public;
+
+CREATE OR REPLACE FUNCTION ops.require_steady_clock()
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF ops.clock_doubt() IS NOT NULL THEN
+        RAISE EXCEPTION 'nothing is dropped: %', ops.clock_doubt()
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'After a day of refreshes the clock is believed again. If it is right now: CALL '
+                    'ops.refresh_rollups(); UPDATE rollup.state SET steady_since = ''-infinity''; and call again.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION ops.require_steady_clock() IS 'Raises while retention does not believe the clock';
+REVOKE ALL ON FUNCTION ops.require_steady_clock() FROM public;
+
 CREATE OR REPLACE FUNCTION ops.held_back_by(first_day date, keep_from timestamptz)
 RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN ops.held_back_by(
-        first_day,
-        keep_from,
-        false,
-        ARRAY(SELECT DISTINCT u.day FROM rollup.usage AS u WHERE u.month = first_day),
-        ARRAY(SELECT DISTINCT s.day FROM rollup.sessions AS s WHERE s.month = first_day)
+    RETURN coalesce(
+        ops.clock_doubt(),
+        ops.held_back_by(
+            first_day,
+            keep_from,
+            false,
+            ARRAY(SELECT DISTINCT u.day FROM rollup.usage AS u WHERE u.month = first_day),
+            ARRAY(SELECT DISTINCT s.day FROM rollup.sessions AS s WHERE s.month = first_day)
+        )
     );
 END
 $$;
 COMMENT ON FUNCTION ops.held_back_by(date, timestamptz) IS 'Why a month, given by its first day, may not be dropped '
-    'while everything since a time is kept; NULL = nothing holds it back';
+    'while everything since a time is kept, which the clock says; NULL = nothing holds it back';
 REVOKE ALL ON FUNCTION ops.held_back_by(date, timestamptz) FROM public;
 
 CREATE OR REPLACE FUNCTION ops.drop_month(
@@ -248,6 +303,7 @@ BEGIN
     PERFORM llm.lock_for_month_change(NULL, NULL);
     next_month := (SELECT min(m) FROM ops.months_before(keep_from) AS m WHERE m > last_month);
     IF next_month IS NOT NULL THEN
+        PERFORM ops.require_steady_clock();
         IF ops.held_back_by(next_month, keep_from) IS NULL AND ops.drop_month(next_month, false, keep_from) THEN
             RAISE NOTICE 'dropped the month %', to_char(next_month, 'YYYY-MM');
         END IF;
@@ -305,5 +361,5 @@ $$;
 COMMENT ON PROCEDURE llm.drop_old_months(integer) IS 'Drops the months of sessions and session_logs that began more '
     'than keep_months months before the current month (UTC); a session counts to the month it began in. Commits '
     'month by month. A month whose sessions run, or have logs of a month that is kept, stays; the others go, and the '
-    'call ends with an error that names it';
+    'call ends with an error that names it. While the clock is in doubt (ops.clock_doubt()) none goes';
 REVOKE ALL ON PROCEDURE llm.drop_old_months(integer) FROM public;

@@ -168,7 +168,9 @@ BEGIN
         FROM rollup.state AS s
         WHERE s.activity_before < (s.closed_before AT TIME ZONE s.time_zone)::date;
         IF NOT FOUND THEN
-            UPDATE rollup.state SET refreshed_at = clock_timestamp();
+            UPDATE rollup.state AS s
+            SET refreshed_at = clock_timestamp(),
+                steady_since = CASE WHEN ops.clock_stepped(s.refreshed_at) THEN clock_timestamp() ELSE s.steady_since END;
             -- Mine, and those of refreshes that were cut off.
             DELETE FROM rollup.announcements AS a WHERE a.announced_in = mine OR a.noted_before <= low;
             RETURN NULL;

@@ -122,6 +122,7 @@ BEGIN
         RAISE EXCEPTION 'keep_months is %, but the audit of the last 12 months stays', keep_months
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give 12 or more.';
     END IF;
+    PERFORM ops.require_steady_clock();
     FOR old IN SELECT m.month, m.partition_name FROM audit.months AS m WHERE m.month < keep_from AT TIME ZONE 'UTC' LOOP
         LOCK TABLE ONLY audit.changes IN ACCESS EXCLUSIVE MODE;
         CONTINUE WHEN to_regclass('audit.' || old.partition_name) IS NULL;  -- dropped by someone else while we waited
@@ -146,6 +147,6 @@ END
 $$;
 COMMENT ON FUNCTION audit.drop_old_months(integer) IS 'Drops the months of audit.changes that are over since more than '
     'keep_months months (UTC), and writes down that it did. Returns how many months it dropped. At least 12 are kept, '
-    'whoever asks. lock_not_available where a transaction holds the table for longer than 100 ms: nothing changed, '
+    'whoever asks; and all while the clock is in doubt (ops.clock_doubt()). lock_not_available where a transaction holds the table for longer than 100 ms: nothing changed, '
     'call again';
 REVOKE ALL ON FUNCTION audit.drop_old_months(integer) FROM public;

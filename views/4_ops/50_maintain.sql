@@ -164,7 +164,10 @@ BEGIN
                     ELSE
                         RAISE WARNING '%: %', job, message
                             USING ERRCODE = SQLSTATE, HINT = coalesce(
-                                nullif(hint, ''), 'Remove the cause, and CALL llm.maintain() again.'
+                                nullif(hint, ''),
+                                CASE WHEN in_the_way THEN 'pg_stat_activity and pg_prepared_xacts show whose. ' END
+                                || 'End that transaction, and CALL llm.maintain() again.',
+                                'Remove the cause, and CALL llm.maintain() again.'
                             );
                         failed := failed || job;
                         step := NULL;

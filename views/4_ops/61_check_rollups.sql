@@ -1,4 +1,4 @@
--- needs: 0013.rollups
+-- needs: 0031.retention
 
 CREATE OR REPLACE FUNCTION ops.check_lost_state()
 RETURNS TABLE (level text, object text, detail text, what_to_do text)
@@ -70,10 +70,19 @@ BEGIN ATOMIC
         format('what comes before %s counts as summed up, and that time is still to come', s.closed_before),
         'SELECT ops.restart_rollups(); CALL ops.refresh_rollups();'
     FROM rollup.state AS s
-    WHERE s.closed_before > now();
+    WHERE s.closed_before > now()
+    UNION ALL
+    SELECT
+        'warning',
+        'llm.retention',
+        format('nothing is dropped: %s', d.doubt),
+        'UPDATE rollup.state SET steady_since = ''-infinity''; -- if the clock is right, and not before a refresh'
+    FROM (SELECT ops.clock_doubt() AS doubt) AS d
+    WHERE d.doubt IS NOT NULL AND EXISTS (SELECT FROM llm.retention);
 END;
 COMMENT ON FUNCTION ops.check_wrong_clock() IS 'Time is closed that is still to come: error. The clock was wrong once, '
-    'or is now. Every new log leaves a note, and a refresh refuses to work';
+    'or is now. Every new log leaves a note, and a refresh refuses to work. A step of the clock by itself, where '
+    'llm.retention has a rule: warning. Nothing is dropped by rule until refreshes have seen it go on for a day';
 REVOKE ALL ON FUNCTION ops.check_wrong_clock() FROM public;
 
 CREATE OR REPLACE FUNCTION ops.check_many_notes()

@@ -1,5 +1,7 @@
 """A report as one page with charts and a table, to be mailed, kept or printed: it asks nothing of any network."""
 
+import errno
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 
@@ -78,10 +80,26 @@ def write(connection: psycopg.Connection, asked: Question, file: str) -> None:
     )
     text = page(asked, made, sections, library, rows, cut=len(found) > READ_ROWS)
     try:
-        Path(file).write_text(text, encoding="utf-8")
+        write_whole(Path(file), text)
     except OSError as error:
-        raise Problem(f"Cannot write {file}: {error.strerror}.", "name a file in a folder that is there") from None
+        hint = "make room" if error.errno == errno.ENOSPC else "name a file in a folder that is there"
+        raise Problem(f"Cannot write {file}: {error.strerror}.", hint) from None
     print(f"{file}: {len(sections)} charts of {len(rows):,} rows")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """A page that was there is taken over by a whole one, or stays. A device or a pipe is written to as it is."""
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
+    partly = path.with_name(path.name + ".part")
+    try:
+        partly.write_text(text, encoding="utf-8")
+        partly.replace(path)
+    except OSError:
+        with suppress(OSError):
+            partly.unlink()
+        raise
 
 
 def section(chart: charts.Chart, drawn: str) -> str:
