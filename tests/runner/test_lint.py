@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,26 @@ def test_what_only_looks_like_it_passes(tmp_path, name):
     assert list(lint.file_findings(path)) == []
     # The same number of statements as PostgreSQL's own parser sees.
     assert len(sql_text.read(FINE[name].replace("\r\n", "\n")).statements) == len(split(FINE[name]))
+
+
+def test_what_was_released_is_never_edited(tmp_path):
+    root = checkout(tmp_path, GOOD | {"0002.fine": "SELECT 1;\n-- DOWN --"})
+    names = ["0001.good.sql", "0001.good.rollback.sql"]
+    listed = subprocess.run(["sha256sum", *names], cwd=root / "migrations", capture_output=True, check=True).stdout
+    (root / "migrations" / "RELEASED").write_bytes(listed)
+    assert linted(root) == []
+    with open(root / "migrations" / names[1], "a") as file:
+        file.write("-- better\n")
+    (found,) = linted(root)
+    assert (found["file"], found["what"]) == (f"migrations/{names[1]}", "is not what was released")
+    (root / "migrations" / names[1]).unlink()
+    assert "is not what was released" in {found["what"] for found in linted(root)}
+
+
+def test_every_release_is_on_the_list():
+    listed = {line.split()[1] for line in (ROOT / "migrations" / "RELEASED").read_text().splitlines()}
+    released = {path.name for path in (ROOT / "migrations").glob("*.sql") if path.name[:4] <= "0034"}
+    assert listed == released
 
 
 def test_a_file_for_each_partition_passes(tmp_path):
