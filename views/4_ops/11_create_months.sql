@@ -106,16 +106,15 @@ BEGIN
     IF EXISTS (SELECT FROM llm.sessions_default AS s WHERE s.session_id >= low AND s.session_id < high) THEN
         RAISE NOTICE 'moving the rows of % out of DEFAULT', to_char(first_day, 'YYYY-MM');
     END IF;
-    -- Logs that are there already, attached or not, may be of sessions that lie in DEFAULT, and their foreign key would
-    -- delete them when these leave it, below. Attaching brings it back.
+    -- Logs that are there already, attached or not, may be of sessions that lie in DEFAULT, and a foreign key to all
+    -- sessions would delete them when these leave it, below.
     IF logs_attached THEN
         EXECUTE format('ALTER TABLE llm.session_logs DETACH PARTITION llm.%I', 'session_logs_' || suffix);
     END IF;
     FOR foreign_key IN
         SELECT conname
         FROM pg_constraint
-        WHERE conrelid = to_regclass('llm.session_logs_' || suffix) AND confrelid = 'llm.sessions'::regclass
-            AND contype = 'f' AND conparentid = 0
+        WHERE conrelid = to_regclass('llm.session_logs_' || suffix) AND contype = 'f' AND conkey = ARRAY[1::smallint]
     LOOP
         EXECUTE format('ALTER TABLE llm.%I DROP CONSTRAINT %I', 'session_logs_' || suffix, foreign_key);
     END LOOP;
@@ -141,8 +140,13 @@ BEGIN
         END IF;
     END LOOP;
 
-    -- Sessions first: attaching the logs checks their foreign key to them, over all rows at once.
-    FOR entity IN SELECT u FROM unnest(unattached) AS u ORDER BY u DESC LOOP
+    -- The logs' key to their sessions is checked over all rows at once.
+    EXECUTE format(
+        'ALTER TABLE llm.%I ADD CONSTRAINT session_logs_session_id_fkey FOREIGN KEY (session_id) '
+        'REFERENCES llm.%I (session_id) ON DELETE CASCADE',
+        'session_logs_' || suffix, 'sessions_' || suffix
+    );
+    FOREACH entity IN ARRAY unattached LOOP
         EXECUTE format('ALTER TABLE llm.%I ATTACH PARTITION llm.%I FOR VALUES FROM (%L) TO (%L)',
             entity, entity || '_' || suffix, low, high);
     END LOOP;
