@@ -69,13 +69,17 @@ class Transaction:
     ms: float
 
 
-def arguments(about: str, **defaults: int) -> argparse.Namespace:
-    """The numbers a benchmark takes, each with its default."""
+def arguments(about: str, quick: dict[str, int], **defaults: int) -> argparse.Namespace:
+    """The numbers a benchmark takes, each with its default, and what --quick makes of some of them."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in defaults.items():
         parser.add_argument(f"--{name}", type=int, default=default, help=f"default {default}")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the databases are kept for the next run")
-    return parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="whether it works, not how fast")
+    chosen = parser.parse_args()
+    if chosen.quick:
+        vars(chosen).update(quick)
+    return chosen
 
 
 @contextmanager
@@ -218,8 +222,19 @@ def ratio_of(runs: list[float], base: list[float]) -> float:
     return statistics.median(run / other for run, other in zip(runs, base, strict=True))
 
 
+def compared(found: dict[str, dict[int, list[float]]]) -> list[list]:
+    """A row for each thing that was measured of several sizes: the median of each, and its ratio to the first."""
+    rows = []
+    for name, runs in found.items():
+        first, *others = runs.values()
+        rows.append([name, statistics.median(first)])
+        for other in others:
+            rows[-1] += [statistics.median(other), f"{ratio_of(other, first):.2f}"]
+    return rows
+
+
 def hardware(db: psycopg.Connection) -> str:
-    cpu = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
+    cpu = next(line.split(":")[1].strip() for line in lines_of("/proc/cpuinfo") if line.startswith("model name"))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     settings = ", ".join(
         f"`{name} = {db.execute('SELECT current_setting(%s)', [name]).fetchone()[0]}`"
@@ -232,10 +247,14 @@ def hardware(db: psycopg.Connection) -> str:
     )
 
 
+def lines_of(file: str) -> list[str]:
+    return Path(file).read_text(encoding="utf-8").splitlines()
+
+
 def disk(db: psycopg.Connection) -> str:
     """The file system the server's data lie in."""
     folder = Path(db.execute("SHOW data_directory").fetchone()[0]).resolve()
-    mounts = [line.split()[:3] for line in open("/proc/mounts")]
+    mounts = [line.split()[:3] for line in lines_of("/proc/mounts")]
     device, _, kind = max((m for m in mounts if folder.is_relative_to(m[1])), key=lambda m: len(m[1]))
     return f"{kind} on {device}"
 

@@ -1,11 +1,8 @@
 """What grows with the logs: the demo company with a million logs, and the same company with five and ten times as many
 on the same days. Rounds of reports, writers and upkeep are interleaved over the three; what is done once per database
 is a refresh from the beginning, and at the end dropping the oldest month.
-
-Run: python scripts/bench/growth.py [--logs 1000000] [--rounds 3] [--rows 10000] [--seconds 2]
 """
 
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,12 +15,12 @@ from common import (
     arguments,
     close_all_but_the_tail,
     company,
+    compared,
     connect,
     copies,
     llm_db,
     make_once,
     print_table,
-    ratio_of,
     say,
     server,
     timed,
@@ -86,7 +83,8 @@ WHERE relkind = 'r'
 
 
 def main() -> None:
-    chosen = arguments(__doc__, logs=1_000_000, rounds=3, rows=10_000, seconds=2)
+    quick = {"logs": 2_000, "rounds": 1, "rows": 100, "seconds": 1}
+    chosen = arguments(__doc__, quick, logs=1_000_000, rounds=2, rows=10_000, seconds=2)
     with server(chosen.keep) as uri, ExitStack() as ending:
         one = company(uri, chosen.logs)
         five = make_once(uri, f"{one}_5", twins(1, 4), template=one)
@@ -129,7 +127,7 @@ def main() -> None:
             f"{chosen.logs:,} logs",
             *(part for many in TIMES[1:] for part in (f"{many * chosen.logs:,}", "ratio")),
         ],
-        [row(name, values) for name, values in found.items()],
+        compared(found),
     )
 
 
@@ -166,13 +164,6 @@ def load(dsn: str, rows: int, file: Path) -> float:
     if done.returncode:
         raise SystemExit(f"{done.stdout}{done.stderr}")
     return (time.perf_counter() - start) * 1000
-
-
-def row(name: str, values: dict[int, list[float]]) -> list:
-    cells = [name, statistics.median(values[TIMES[0]])]
-    for many in TIMES[1:]:
-        cells += [statistics.median(values[many]), f"{ratio_of(values[many], values[TIMES[0]]):.2f}"]
-    return cells
 
 
 if __name__ == "__main__":

@@ -2,8 +2,6 @@
 logs in each; an older one has few, so that what grows, grows with the months and not with the logs.
 
 All are asked in turn, round after round, so that a change in the machine's speed meets all of them alike.
-
-Run: python scripts/bench/months.py [--logs 100000] [--rounds 5] [--rows 10000] [--seconds 2]
 """
 
 import statistics
@@ -14,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from common import (
     arguments,
+    compared,
     connect,
     copies,
     fill,
@@ -30,7 +29,7 @@ from common import (
 )
 from reporting import view_questions
 
-MONTHS = (3, 60, 240)
+FEW_MONTHS = 3
 LOGS_PER_SESSION = 5
 OLD_SESSIONS = 100
 
@@ -54,37 +53,39 @@ MOST = 10
 
 
 def main() -> None:
-    chosen = arguments(__doc__, logs=100_000, rounds=5, rows=10_000, seconds=2)
+    quick = {"more": 4, "most": 5, "logs": 600, "rounds": 1, "rows": 100, "seconds": 1}
+    chosen = arguments(__doc__, quick, more=60, most=240, logs=100_000, rounds=3, rows=10_000, seconds=2)
+    sizes = (FEW_MONTHS, chosen.more, chosen.most)
     with server(chosen.keep) as uri, ExitStack() as ending:
         templates = [migrated(uri)]
-        for months in MONTHS:
+        for months in sizes:
             name = f"months_{months}_{chosen.logs}"
             templates.append(make_once(uri, name, maker(months, chosen.logs), template=templates[-1]))
-        variants = {many: (template, SETUP) for many, template in zip(MONTHS, templates[1:], strict=True)}
+        variants = {many: (template, SETUP) for many, template in zip(sizes, templates[1:], strict=True)}
         dsns = copies(uri, variants, ending)
         times: dict[str, dict[int, list[float]]] = {}
         views: dict[str, dict[int, list[float]]] = {}
         for number in range(chosen.rounds):
             say(f"round {number + 1} of {chosen.rounds}")
             for months, dsn in dsns.items():
-                for name, ms in work(dsn, chosen.rows, chosen.seconds).items():
+                for name, ms in (work(dsn, chosen.rows, chosen.seconds) | {"`llm-db check`": check(dsn)}).items():
                     times.setdefault(name, {}).setdefault(months, []).append(ms)
             with ExitStack() as asking:
                 asked = {months: asking.enter_context(connect(dsn)) for months, dsn in dsns.items()}
-                for name, query in view_questions(asked[MONTHS[0]]).items():
+                for name, query in view_questions(asked[FEW_MONTHS]).items():
                     for months, db in asked.items():
                         db.execute(query)  # what the connection has to learn first is asked for above
                         views.setdefault(name, {}).setdefault(months, []).append(timed(db, query))
-    head = ["", "3 months, ms", *(part for many in MONTHS[1:] for part in (f"{many} months, ms", "ratio"))]
-    print_table("months", head, [row(name, found) for name, found in times.items()])
-    ratios = {name: ratio_of(found[MONTHS[-1]], found[MONTHS[0]]) for name, found in views.items()}
+    head = ["", f"{FEW_MONTHS} months, ms", *(part for many in sizes[1:] for part in (f"{many} months, ms", "ratio"))]
+    print_table("months", head, compared(times))
+    ratios = {name: ratio_of(found[chosen.most], found[FEW_MONTHS]) for name, found in views.items()}
     most = sorted(ratios, key=ratios.get, reverse=True)[:MOST]
     print_table(
         "months-reports",
         head,
-        [row(name, views[name]) for name in most],
-        f"These {len(most)} of {len(views)} questions grow most. In the median of all, {MONTHS[-1]} months take"
-        f" {statistics.median(ratios.values()):.2f} times as long as {MONTHS[0]}.",
+        compared({name: views[name] for name in most}),
+        f"These {len(most)} of {len(views)} questions grow most. In the median of all, {chosen.most} months take"
+        f" {statistics.median(ratios.values()):.2f} times as long as {FEW_MONTHS}.",
     )
 
 
@@ -96,7 +97,13 @@ def maker(months: int, logs: int) -> Callable[[str], None]:
             for age in range(months):
                 month = until.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
                 if db.execute("SELECT llm.create_month(%s)", [month.date()]).fetchone()[0]:
-                    fill(db, month, until, logs // 3 // LOGS_PER_SESSION if age < 3 else OLD_SESSIONS, LOGS_PER_SESSION)
+                    fill(
+                        db,
+                        month,
+                        until,
+                        logs // FEW_MONTHS // LOGS_PER_SESSION if age < FEW_MONTHS else OLD_SESSIONS,
+                        LOGS_PER_SESSION,
+                    )
                 until = month - timedelta(microseconds=1)
             db.execute("CALL llm.create_months()")
             db.execute("SELECT ops.restart_rollups()")
@@ -131,19 +138,15 @@ def work(dsn: str, rows: int, seconds: int) -> dict[str, float]:
         found["`ops.health`"] = timed(db, "SELECT * FROM ops.health")
         db.execute("CALL llm.maintain()")
         found["`llm.maintain()`, nothing due"] = timed(db, "CALL llm.maintain()")
-    began = time.perf_counter()
-    done = llm_db("check", "--dsn", dsn)
-    found["`llm-db check`"] = (time.perf_counter() - began) * 1000
-    if done.returncode:
-        raise SystemExit(f"{done.stdout}{done.stderr}")
     return found
 
 
-def row(name: str, found: dict[int, list[float]]) -> list:
-    cells = [name, statistics.median(found[MONTHS[0]])]
-    for months in MONTHS[1:]:
-        cells += [statistics.median(found[months]), f"{ratio_of(found[months], found[MONTHS[0]]):.2f}"]
-    return cells
+def check(dsn: str) -> float:
+    began = time.perf_counter()
+    done = llm_db("check", "--dsn", dsn)
+    if done.returncode:
+        raise SystemExit(f"{done.stdout}{done.stderr}")
+    return (time.perf_counter() - began) * 1000
 
 
 if __name__ == "__main__":

@@ -4,8 +4,6 @@ and of a materialized view; every view; and how fast a refresh is.
 All of it with the newest five minutes not rolled up, which is how a database looks between two refreshes. The questions
 take turns, round after round, so that a change in the machine's speed meets all of them alike. Answers are compared
 before they are timed: a fast wrong number is worth nothing.
-
-Run: python scripts/bench/reporting.py [--logs 1000000] [--keep FOLDER] [--rounds 3]
 """
 
 import re
@@ -64,7 +62,7 @@ class Question:
 
 
 def main() -> None:
-    chosen = arguments(__doc__, logs=1_000_000, rounds=3)
+    chosen = arguments(__doc__, {"logs": 2_000, "rounds": 1}, logs=1_000_000, rounds=3)
     with server(chosen.keep) as uri, connect(dsn_of(uri, company(uri, chosen.logs))) as db:
         close_all_but_the_tail(db)
         db.execute("VACUUM (ANALYZE)")

@@ -599,7 +599,11 @@ def foreign_keys_hold(db: psycopg.Connection, company: Company) -> None:
         assert value(db, "SELECT count(*) FROM llm.session_logs") == 0
 
 
-def test_default_rows_move_while_writers_write(db: psycopg.Connection, dsn: str, company: Company) -> None:
+# Who opens a session and logs locks sessions first, who logs and ends the session locks them last.
+@pytest.mark.parametrize("locks_sessions", ["first", "last"])
+def test_default_rows_move_while_writers_write(
+    db: psycopg.Connection, dsn: str, company: Company, locks_sessions: str
+) -> None:
     months = ["2023-11-30 23:59:59.999Z", "2023-12-01 00:00:00Z", "2023-12-31 12:00Z", "2024-01-15 09:00Z", "now"]
     (template,) = make_templates(db, company, 1)
     stop = threading.Event()
@@ -610,8 +614,11 @@ def test_default_rows_move_while_writers_write(db: psycopg.Connection, dsn: str,
         with connect(dsn) as connection:
             while not stop.is_set():
                 session = make_session(connection, company, chance.choice(months))
+                if locks_sessions == "last":
+                    connection.commit()
                 for _ in range(3):
                     connection.execute(LOG, [session, company.deployment_id, template])
+                connection.execute("UPDATE llm.sessions SET project_id = NULL WHERE session_id = %s", [session])
                 connection.commit()
                 written += 1
         return written

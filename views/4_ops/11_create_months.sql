@@ -2,8 +2,9 @@
 --
 -- Attaching and detaching lock both tables and, through the foreign keys, the tables they refer to. A writer that
 -- already holds one of these and wants the next would deadlock with us, and after deadlock_timeout (1 s) PostgreSQL
--- might end the writer. So we give way first: the locks are asked for in the order in which a writer of logs takes its
--- own, so that one who has begun can end, all of them within 50 ms, and given back in between.
+-- might end the writer. So we give way first: all locks are asked for within 50 ms, or more the longer that has not been
+-- enough, and given back in between. Who opens a session and logs locks sessions first, who logs and ends the session
+-- locks them last; we do it in turn, so that writers of either kind who have begun can end.
 CREATE OR REPLACE FUNCTION llm.lock_for_month_change(lock_mode text, suffix text)
 RETURNS void
 LANGUAGE plpgsql
@@ -12,11 +13,14 @@ AS $$
 DECLARE
     -- As long as the caller would wait for any lock, or a minute.
     patience constant interval := coalesce(nullif(current_setting('lock_timeout')::interval, '0'), '60 seconds');
-    give_up_at constant timestamptz := clock_timestamp() + patience;
+    began constant timestamptz := clock_timestamp();
+    give_up_at constant timestamptz := began + patience;
     timeout_before constant text := current_setting('lock_timeout');
+    first text := 'ONLY llm.session_logs';
+    second text := 'ONLY llm.sessions';
     shared constant text [] := ARRAY[
-        'ONLY llm.session_logs', 'ONLY llm.sessions', 'llm.deployments', 'llm.model_configs',
-        'llm.prompt_templates_base', 'llm.users', 'llm.projects', 'llm.session_types', 'llm.session_statuses'
+        'llm.deployments', 'llm.model_configs', 'llm.prompt_templates_base', 'llm.users', 'llm.projects',
+        'llm.session_types', 'llm.session_statuses'
     ];
     own text [];
     taken_by timestamptz;
@@ -50,8 +54,8 @@ BEGIN
     );
     LOOP
         BEGIN
-            taken_by := clock_timestamp() + interval '50 ms';
-            FOREACH wanted IN ARRAY shared || own LOOP
+            taken_by := clock_timestamp() + interval '50 ms' + (clock_timestamp() - began) / 200;
+            FOREACH wanted IN ARRAY ARRAY[first, second] || shared || own LOOP
                 -- 0 would be for ever.
                 PERFORM set_config(
                     'lock_timeout',
@@ -59,7 +63,7 @@ BEGIN
                 );
                 EXECUTE format(
                     'LOCK TABLE %s IN %s MODE', wanted,
-                    CASE WHEN wanted = any(shared) THEN lock_mode ELSE 'ACCESS EXCLUSIVE' END
+                    CASE WHEN wanted = any(own) THEN 'ACCESS EXCLUSIVE' ELSE lock_mode END
                 );
             END LOOP;
             PERFORM set_config('lock_timeout', timeout_before, true);
@@ -73,6 +77,7 @@ BEGIN
                                 'changed; call again.';
                 END IF;
         END;
+        SELECT second, first INTO first, second;
         PERFORM pg_sleep(0.05 + random() * 0.2);
     END LOOP;
 END
