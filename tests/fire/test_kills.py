@@ -627,8 +627,9 @@ def test_the_server_of_migrate(cluster, many_kills, seed, tell):
 
 
 def forth(server: str, db: psycopg.Connection) -> None:
-    migrate(make_conninfo(server, dbname=db.info.dbname))
-    migrated(server, db)
+    dsn = make_conninfo(server, dbname=db.info.dbname)
+    migrate(dsn)
+    ran("status", dsn, "--check")
 
 
 def test_rollback(db, server, kills_of_runner, seed, tell):
