@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -125,8 +127,8 @@ def tell(record_property: Callable[[str, object], None]) -> Callable[[Figures], 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """A server to kill, which is told when what it writes is on the disk, with a migrated database."""
-    with Cluster(server_bin()) as made:
+    """A server to kill, with a migrated database. It is on a disk, and waits for it, as servers do."""
+    with Cluster(server_bin(), parent=Path(tempfile.gettempdir())) as made:
         made.initdb()
         made.configure({"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "jit": "off"})
         made.start()
@@ -159,10 +161,17 @@ def call(*statements: str) -> Callable[[str], None]:
     return run
 
 
+def faults(db: psycopg.Connection) -> list[tuple]:
+    return [row for row in db.execute(FAULTS) if row[1]]
+
+
 def holds(db: psycopg.Connection) -> None:
     """Also while a job is half done, and what is left of it at work: each question is asked in one snapshot."""
     assert_exact(db, "usage", "sessions")
-    assert [row for row in db.execute(FAULTS) if row[1]] == []
+    if faults(db):
+        # Of a month that comes or goes at this moment the catalog shows half. What is wrong stays so.
+        time.sleep(0.5)
+        assert faults(db) == []
 
 
 def ends(db: psycopg.Connection) -> None:
@@ -627,8 +636,9 @@ def test_the_server_of_migrate(cluster, many_kills, seed, tell):
 
 
 def forth(server: str, db: psycopg.Connection) -> None:
-    migrate(make_conninfo(server, dbname=db.info.dbname))
-    migrated(server, db)
+    dsn = make_conninfo(server, dbname=db.info.dbname)
+    migrate(dsn)
+    ran("status", dsn, "--check")
 
 
 def test_rollback(db, server, kills_of_runner, seed, tell):

@@ -1,17 +1,14 @@
 """Wholly applied and marked, or wholly absent, whatever is killed and whenever."""
 
-import os
-import random
-import signal
-import time
+from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
-from command import checkout, llm_db, value
-from conftest import fresh_database
+from command import checkout, llm_db
+from kills import Job, its_sessions, series, the_process
 
 # Each step leaves two rows that belong together, with time between them to be killed in.
 STEP = """
@@ -49,62 +46,28 @@ def chain(tmp_path) -> Path:
     return checkout(tmp_path, CHAIN)
 
 
-def start(dsn: str, root: Path) -> int:
-    """The id of a process of its own. It is forked, as Python's start is not what is to be killed."""
-    pid = os.fork()
-    if pid == 0:
-        exit_code = 1
-        try:
-            exit_code = llm_db("migrate", "--dsn", dsn, root=root).returncode
-        finally:
-            os._exit(exit_code)
-    return pid
+def state(db: psycopg.Connection) -> object:
+    there = db.execute(
+        "SELECT to_regclass('llm_db.migrations') IS NOT NULL AND to_regclass('public.steps') IS NOT NULL"
+    )
+    return db.execute(STATE).fetchone() if there.fetchone()[0] else None
 
 
-def whole(dsn: str) -> bool:
+def whole(db: psycopg.Connection) -> None:
     """Marks, log, ledger and what the files made tell the same story."""
-    return not value(dsn, "SELECT to_regclass('llm_db.migrations') IS NOT NULL") or value(dsn, AGREE) is not False
+    if db.execute("SELECT to_regclass('llm_db.migrations') IS NOT NULL").fetchone()[0]:
+        assert db.execute(AGREE).fetchone()[0] is not False
 
 
-def run_of(dsn: str, root: Path) -> tuple[dict, float]:
-    began = time.monotonic()
+def migrate(root: Path, dsn: str) -> None:
     done = llm_db("migrate", "--dsn", dsn, root=root)
     assert done.returncode == 0, done.stderr
-    return value(dsn, STATE), time.monotonic() - began
 
 
 # The threads of the test run are not used by what is forked.
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-@pytest.mark.parametrize("killed", ["the runner", "its backend"])
-def test_killed_at_fifty_random_moments_and_run_again_the_end_is_the_same(chain, server, killed):
-    took = float("inf")
-    # The fastest of three: what is killed after its end is not killed.
-    for _ in range(3):
-        with fresh_database(server) as dsn:
-            expected, lasted = run_of(dsn, chain)
-            took = min(took, lasted)
-    moments = random.Random(killed)
-    cut_short = 0
-    for _ in range(50):
-        with fresh_database(server) as dsn:
-            runner = start(make_conninfo(dsn, application_name="to be killed"), chain)
-            wait_for_session(dsn)
-            time.sleep(moments.uniform(0, took))
-            if killed == "the runner":
-                os.kill(runner, signal.SIGKILL)
-            else:
-                end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-                value(dsn, f"{end} WHERE application_name = 'to be killed'")
-            cut_short += os.waitpid(runner, 0)[1] != 0
-            assert whole(dsn)
-            assert run_of(dsn, chain)[0] == expected
-    assert cut_short > 10
-
-
-def wait_for_session(dsn: str) -> None:
-    query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'to be killed'"
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        deadline = time.monotonic() + 20
-        while not connection.execute(query).fetchone()[0]:
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
+@pytest.mark.parametrize("kill", [the_process, its_sessions])
+def test_killed_at_fifty_random_moments_and_run_again_the_end_is_the_same(chain, server, empty_dsn, kill):
+    name = conninfo_to_dict(empty_dsn)["dbname"]
+    job = Job(name, partial(migrate, chain), state, holds=whole, ends=whole, last=whole)
+    assert series("a chain of migrations", job, server, kill, kills=50, seed=0).done["part"] > 10
