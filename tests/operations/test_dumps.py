@@ -101,7 +101,7 @@ def test_a_restore_of_every_format_is_no_drift_on_any_version(
     with ExitStack() as ending, ThreadPoolExecutor(2) as pool:
         for maintenance in [newer(name) for name in newer_bins()]:
             with psycopg.connect(maintenance, autocommit=True) as admin:
-                for role in re.findall("CREATE ROLE .*;", documented("docs/dba.md", "roles of another cluster")):
+                for role in re.findall("CREATE ROLE .*;", documented("docs/backup.md", "roles of another cluster")):
                     admin.execute(role)
         dumps = {name: tmp_path / name for name in FORMATS}
         made = [
@@ -326,7 +326,7 @@ def new_dsn(server: str) -> Iterator[str]:
 
 
 def follow(name: str, folder: Path, old: str, new: str) -> None:
-    done = shell(documented("docs/dba.md", name), folder, OLD=old, NEW=new)
+    done = shell(documented("docs/backup.md", name), folder, OLD=old, NEW=new)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
