@@ -43,7 +43,7 @@ def reports(dsn: str) -> dict[str, object]:
         asked["time_zone"] = "SELECT reporting.time_zone()"
         asked["latency_percentiles"] = (
             "SELECT array_agg(r::text ORDER BY r::text)"
-            " FROM reporting.latency_percentiles('model', '2024-01-01', '2025-01-01') AS r"
+            " FROM reporting.latency_percentiles('2024-01-01', '2025-01-01', 'model') AS r"
         )
         asked["ops.rollups"] = "SELECT r::text FROM (SELECT time_zone, closed_before, notes FROM ops.rollups) AS r"
         return {name: answer(db, question) for name, question in asked.items()}
