@@ -5,7 +5,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from rehearsal import prepared
+from rehearsal import older_bins, prepared
 
 from cluster import Cluster, running, server_bin
 from command import documented
@@ -42,3 +42,14 @@ def backup(primary: Cluster) -> Path:
 
 def backup_of(cluster: Cluster) -> Path:
     return cluster.folder / "backup"
+
+
+@pytest.fixture(scope="session")
+def old() -> Iterator[Cluster]:
+    """Of the oldest release that is here, ready for logical replication."""
+    bins = older_bins()
+    if not bins:
+        pytest.skip("there is no older release of PostgreSQL here")
+    with running(next(iter(bins.values())), {"wal_level": "logical"}) as cluster:
+        prepared(cluster, CLOSED_BEFORE["half closed"])
+        yield cluster

@@ -139,7 +139,6 @@ class Writer(threading.Thread):
     def run(self) -> None:
         try:
             with psycopg.connect(self.dsn, autocommit=True) as db:
-                # Not its own slot of the counters alone: what a transaction above READ COMMITTED writes is folded later.
                 sessions = [db.execute(SESSION, [at, at]).fetchone()[0] for at in TIMES]
                 while not self.enough.is_set():
                     for session, at in zip(sessions, (None, *TIMES[1:]), strict=True):
@@ -186,10 +185,13 @@ def goes_on(dsn: str) -> None:
         with writing(dsn) as writer:
             eventually(lambda: writer.changes > 3)
         assert writer.thrown_out is None
-        assert db.execute(
-            "INSERT INTO llm.users (user_name, user_email, role, department_id)"
-            " VALUES ('new', gen_random_uuid() || '@example.com', 'admin', 1) RETURNING user_id"
-        ).fetchone()[0] > before[0]
+        assert (
+            db.execute(
+                "INSERT INTO llm.users (user_name, user_email, role, department_id)"
+                " VALUES ('new', gen_random_uuid() || '@example.com', 'admin', 1) RETURNING user_id"
+            ).fetchone()[0]
+            > before[0]
+        )
         assert db.execute(keys[1]).fetchone()[0] > before[1]
         assert dict(db.execute(USES)) == uses | {1: uses[1] + len(writer.logs)}
         db.execute("CALL llm.maintain()")

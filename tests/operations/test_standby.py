@@ -1,4 +1,4 @@
-"""docs/replication.md, followed: what a standby answers, what it refuses, what ends a report on it, and that it takes over."""
+"""docs/replication.md, followed: what a standby answers and refuses, what ends a report there, and its promotion."""
 
 import re
 import threading
@@ -10,7 +10,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from rehearsal import database_of, drift, eventually, follow, goes_on, logs_of, reports, writing
 
-from cluster import Cluster, newer_bins, server_bin
+from cluster import Cluster, newer_bins
 from command import ROOT, documented, execute, llm_db, value
 from logins import LOGINS, logins_of_the_page
 from rollup_model import assert_exact, make_model
