@@ -15,15 +15,12 @@ from rehearsal import (
     follow,
     goes_on,
     logs_of,
-    older_bins,
-    prepared,
     reports,
     writing,
 )
 
 from cluster import Cluster, newer_bins, running, server_bin
 from command import execute, value
-from company import CLOSED_BEFORE
 from rollup_model import assert_exact, make_model
 
 pytestmark = pytest.mark.skipif(bool(newer_bins()), reason="rehearsed once, on the newest server")
