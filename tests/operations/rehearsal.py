@@ -19,6 +19,14 @@ from llm_db import check, database, migrate
 
 DATABASE = "llm"
 USES = "SELECT template_id, usage_count FROM llm.prompt_templates ORDER BY template_id"
+SESSION = (
+    "INSERT INTO llm.sessions (session_id, user_id, start_time, session_type)"
+    " VALUES (llm.uuidv7(%s), 11, %s, 'production') RETURNING session_id"
+)
+LOG = (
+    "INSERT INTO llm.session_logs (session_id, request_time, deployment_id, config_id, template_id, token_used)"
+    " VALUES (%s, coalesce(%s, clock_timestamp()), 1, 1, 1, 3) RETURNING session_id, log_sequence"
+)
 
 
 def filled(db: psycopg.Connection, close_before: str | None) -> None:
@@ -30,6 +38,14 @@ def filled(db: psycopg.Connection, close_before: str | None) -> None:
     db.execute("SELECT audit.create_month(current_date)")
     if close_before:
         db.execute("UPDATE llm.session_logs SET token_used = 11 WHERE log_sequence = 1 AND token_used = 7")
+    # There is no month for it.
+    session = db.execute(SESSION, ["2023-02-02Z"] * 2).fetchone()[0]
+    db.execute(LOG, [session, "2023-02-02Z"])
+    # The company's keys were given, and are to be the sequences' own.
+    db.execute(
+        "SELECT setval(pg_get_serial_sequence(attrelid::regclass::text, attname), 100)"
+        " FROM pg_attribute WHERE attidentity = 'd' AND attrelid::regclass::text LIKE 'llm.%'"
+    )
 
 
 def reports(dsn: str) -> dict[str, object]:
@@ -78,11 +94,6 @@ def prepared(cluster: Cluster, close_before: str | None) -> str:
             " VALUES ('one.csv', 'x', '', 1, 1, 0, 0)"
         )
         db.execute("INSERT INTO llm.retention VALUES ('sessions', 1200)")
-        # The company's keys were given, and are to be the sequences' own.
-        db.execute(
-            "SELECT setval(pg_get_serial_sequence(attrelid::regclass::text, attname), 100)"
-            " FROM pg_attribute WHERE attidentity = 'd' AND attrelid::regclass::text LIKE 'llm.%'"
-        )
     return dsn
 
 
@@ -112,14 +123,6 @@ def eventually(is_so, seconds: float = 20) -> None:
         time.sleep(0.02)
 
 
-SESSION = (
-    "INSERT INTO llm.sessions (session_id, user_id, start_time, session_type)"
-    " VALUES (llm.uuidv7(%s), 11, %s, 'production') RETURNING session_id"
-)
-LOG = (
-    "INSERT INTO llm.session_logs (session_id, request_time, deployment_id, config_id, template_id, token_used)"
-    " VALUES (%s, coalesce(%s, clock_timestamp()), 1, 1, 1, 3) RETURNING session_id, log_sequence"
-)
 # Open time, closed time, and a time for which there is no month.
 TIMES = ("now", "2024-03-10 16:00Z", "2023-02-01Z")
 

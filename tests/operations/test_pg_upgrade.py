@@ -10,6 +10,7 @@ from cluster import SETTINGS, Cluster, newer_bins, server_bin
 from command import value
 from rollup_model import assert_exact, make_model
 
+pytest_plugins = ["servers"]
 pytestmark = pytest.mark.skipif(bool(newer_bins()), reason="rehearsed once, on the newest server")
 PAGE = "docs/upgrade-postgresql.md"
 

@@ -12,6 +12,7 @@ from cluster import Cluster, newer_bins
 from command import value
 from rollup_model import assert_exact, make_model
 
+pytest_plugins = ["servers"]
 pytestmark = pytest.mark.skipif(bool(newer_bins()), reason="rehearsed once, on the newest server")
 PAGE = "docs/backup.md"
 

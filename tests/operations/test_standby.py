@@ -15,6 +15,7 @@ from command import ROOT, documented, execute, llm_db, value
 from logins import LOGINS, logins_of_the_page
 from rollup_model import assert_exact, make_model
 
+pytest_plugins = ["servers"]
 pytestmark = pytest.mark.skipif(bool(newer_bins()), reason="rehearsed once, on the newest server")
 PAGE = "docs/replication.md"
 
@@ -203,7 +204,7 @@ def test_what_ends_a_report_on_a_standby(primary: Cluster, standby: Cluster) -> 
         db.execute("CALL ops.refresh_rollups(clock_timestamp())")
         with writing(dsn) as writer:
             eventually(lambda: writer.changes > 3)
-        db.execute("VACUUM rollup.state, rollup.usage, llm.session_logs, llm.users")
+        db.execute("VACUUM (TRUNCATE off) rollup.state, rollup.usage, llm.session_logs, llm.users")
         caught_up(primary, standby)
         assert analyst.is_alive(), analyst.error
         # ... but by a change of months.

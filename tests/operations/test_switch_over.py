@@ -23,6 +23,7 @@ from cluster import Cluster, newer_bins, running, server_bin
 from command import execute, value
 from rollup_model import assert_exact, make_model
 
+pytest_plugins = ["servers"]
 pytestmark = pytest.mark.skipif(bool(newer_bins()), reason="rehearsed once, on the newest server")
 PAGE = "docs/upgrade-postgresql.md"
 
@@ -66,6 +67,7 @@ def test_a_switch_over_loses_no_row(old: Cluster, new: Cluster, should: psycopg.
     with writing(login) as writer, psycopg.connect(dsn, autocommit=True) as db:
         eventually(lambda: writer.changes > 3)
         follow(new, PAGE, "publication", **given)
+        follow(new, "docs/backup.md", "all roles", **given)
         follow(new, PAGE, "subscription", **given)
         # What happens meanwhile: refreshes, rows for which there was no month, and months.
         watch(db)
