@@ -113,6 +113,7 @@ def test_what_changes_something_is_refused_in_words_and_upkeep_is_left_to_the_pr
     for command in (("status", "--check"), ("plan",), ("doctor",), ("check", "--scratch", server)):
         done = llm_db(*command, "--dsn", dsn)
         assert done.returncode == 0, (command, done.stdout, done.stderr)
+    standby.run("pg_dump", "--format=directory", "--jobs=2", f"--file={standby.home / 'dump'}", f"--dbname={dsn}")
     done = llm_db("maintain", "--dsn", dsn)
     assert (done.returncode, done.stdout, done.stderr) == (
         0,
