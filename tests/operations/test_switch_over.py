@@ -20,7 +20,7 @@ from rehearsal import (
 )
 
 from cluster import Cluster, newer_bins, running, server_bin
-from command import execute, value
+from command import documented, execute, value
 from rollup_model import assert_exact, make_model
 
 pytest_plugins = ["servers"]
@@ -36,18 +36,16 @@ def new() -> Iterator[Cluster]:
 
 
 def watch(db: psycopg.Connection) -> None:
-    """From here on, what a subscriber to the two tables alone would be told."""
-    db.execute(
-        "CREATE PUBLICATION two FOR TABLE llm.sessions, llm.session_logs WITH (publish_via_partition_root = true)"
-    )
-    db.execute("SELECT pg_create_logical_replication_slot('two', 'pgoutput')")
+    """From here on, what a subscriber to the two tables alone is told."""
+    db.execute(documented("docs/replication.md", "publication"))
+    db.execute("SELECT pg_create_logical_replication_slot('requests', 'pgoutput')")
 
 
 def assert_moves_are_told(db: psycopg.Connection) -> None:
     """Whatever has left a table has come back to it: nobody here deletes."""
     db.execute(
         "CREATE TEMP TABLE told AS SELECT xid, substr(data, 1, 1) AS kind FROM pg_logical_slot_get_binary_changes("
-        "'two', NULL, NULL, 'proto_version', '1', 'publication_names', 'two')"
+        "'requests', NULL, NULL, 'proto_version', '1', 'publication_names', 'requests')"
     )
     assert (
         db.execute(
@@ -82,7 +80,7 @@ def test_a_switch_over_loses_no_row(old: Cluster, new: Cluster, should: psycopg.
         eventually(lambda: value(copy, "SELECT count(*) = 0 FROM pg_subscription_rel WHERE srsubstate <> 'r'"))
         db.execute("CALL llm.maintain()")
         eventually(lambda before=writer.changes: writer.changes > before + 3)
-        db.execute("SELECT pg_drop_replication_slot('two')")
+        db.execute("SELECT pg_drop_replication_slot('requests')")
         follow(new, PAGE, "progress", **given)
         follow(new, PAGE, "switch", **given)
         writer.join(10)

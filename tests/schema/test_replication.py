@@ -33,6 +33,11 @@ def test_the_query_above_finds_a_table_that_does_not(db: psycopg.Connection) -> 
     assert db.execute(WITHOUT_IDENTITY).fetchall() == [("ops.nameless",)]
 
 
+def test_no_trigger_fires_where_changes_arrive(db: psycopg.Connection) -> None:
+    """What it would count or note has arrived already."""
+    assert db.execute("SELECT tgname FROM pg_trigger WHERE tgenabled IN ('A', 'R')").fetchall() == []
+
+
 @pytest.fixture
 def published(db: psycopg.Connection, company: Company) -> psycopg.Connection:
     """With a closed day of each kind, a noted one, and a month to drop. What the publication refuses does not depend on
