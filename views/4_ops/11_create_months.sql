@@ -137,16 +137,19 @@ BEGIN
     FOR entity IN SELECT u FROM unnest(unattached) AS u ORDER BY u DESC LOOP
         EXECUTE format('ALTER TABLE llm.%I ATTACH PARTITION llm.%I FOR VALUES FROM (%L) TO (%L)',
             entity, entity || '_' || suffix, low, high);
-        IF published THEN
+    END LOOP;
+    IF published THEN
+        FOR entity IN SELECT u FROM unnest(unattached) AS u ORDER BY u DESC LOOP
             SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) INTO columns
             FROM pg_attribute
             WHERE attrelid = format('llm.%I', entity)::regclass
                 AND attnum > 0 AND NOT attisdropped AND attgenerated = '';
-            EXECUTE format('INSERT INTO llm.%I (%s) SELECT %2$s FROM llm.%I', entity || '_' || suffix, columns,
-                entity || '_moving');
+            EXECUTE format(
+                'INSERT INTO llm.%I (%s) SELECT %2$s FROM llm.%I', entity || '_' || suffix, columns, entity || '_moving'
+            );
             EXECUTE format('DROP TABLE llm.%I', entity || '_moving');
-        END IF;
-    END LOOP;
+        END LOOP;
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION ops.make_month(date) IS 'Makes what is missing of a month, for llm.create_month() and '
