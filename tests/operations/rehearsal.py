@@ -4,7 +4,7 @@ import shlex
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -116,7 +116,7 @@ def follow(cluster: Cluster, page: str, name: str, **variables: str | Path) -> N
     cluster.run("/bin/bash", "-euo", "pipefail", "-c", exports + documented(page, name))
 
 
-def eventually(is_so, seconds: float = 20) -> None:
+def eventually(is_so: Callable[[], object], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline

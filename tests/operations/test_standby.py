@@ -175,7 +175,7 @@ def analysing(copy: str, reads: str) -> threading.Thread:
                 with psycopg.connect(copy, application_name="analyst") as db:
                     db.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
                     db.execute(f"SELECT count(*) FROM {reads}")
-                    db.execute("SELECT pg_sleep(20)")
+                    db.execute("SELECT pg_sleep(120)")
             except psycopg.Error as error:
                 self.error = error
 
@@ -210,7 +210,7 @@ def test_what_ends_a_report_on_a_standby(primary: Cluster, standby: Cluster) -> 
         assert analyst.is_alive(), analyst.error
         # ... but by a change of months.
         db.execute("SELECT llm.drop_month('2030-01-01')")
-        analyst.join(15)
+        analyst.join(60)
     assert analyst.error.sqlstate == "40001"
     page = (ROOT / PAGE).read_text(encoding="utf-8")
     assert re.search(r"SQLSTATE 40001, `(.*)`", page)[1] in str(analyst.error)

@@ -83,7 +83,7 @@ def test_a_switch_over_loses_no_row(old: Cluster, new: Cluster, should: psycopg.
         db.execute("SELECT pg_drop_replication_slot('requests')")
         follow(new, PAGE, "progress", **given)
         follow(new, PAGE, "switch", **given)
-        writer.join(10)
+        writer.join(60)
         # Thrown out, and not let in again.
         assert writer.thrown_out is not None
         with pytest.raises(psycopg.OperationalError, match="too many connections for database"):
