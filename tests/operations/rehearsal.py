@@ -109,11 +109,12 @@ def database_of(cluster: Cluster) -> str:
     return make_conninfo(cluster.dsn, dbname=DATABASE)
 
 
-def follow(cluster: Cluster, page: str, name: str, **variables: str | Path) -> None:
-    """Runs what a page shows, word for word, as the user and with the programs of a server."""
+def follow(cluster: Cluster, page: str, name: str, backup: Path | None = None, **variables: str | Path) -> None:
+    """Runs what a page shows, word for word, as the user and with the programs of a server. /backup lies elsewhere."""
     given = {**variables, "PATH": f"{cluster.bin}:/usr/bin:/bin"}
     exports = "".join(f"export {name}={shlex.quote(str(value))}\n" for name, value in given.items())
-    cluster.run("/bin/bash", "-euo", "pipefail", "-c", exports + documented(page, name))
+    text = documented(page, name).replace("/backup", str(backup))
+    cluster.run("/bin/bash", "-euo", "pipefail", "-c", exports + text)
 
 
 def eventually(is_so: Callable[[], object], seconds: float = 60) -> None:

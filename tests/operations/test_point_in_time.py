@@ -1,5 +1,6 @@
 """docs/backup.md, followed: a base backup and the archive of the WAL give back any moment, to the transaction."""
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from rehearsal import database_of, drift, eventually, follow, goes_on, logs_of, reports, writing
 
 from cluster import Cluster, newer_bins
-from command import value
+from command import ROOT, value
 from rollup_model import assert_exact, make_model
 
 pytest_plugins = ["servers"]
@@ -37,7 +38,7 @@ def test_what_was_committed_before_is_there_and_what_came_after_is_not(
     dsn = database_of(primary)
     # Writers go on while the base backup is made, and between the two moments that it is to tell apart.
     with writing(dsn) as during:
-        follow(primary, PAGE, "base backup", PRIMARY=primary.dsn, BACKUP=backup)
+        follow(primary, PAGE, "base backup", PRIMARY=primary.dsn, BASE=backup / "base")
     with psycopg.connect(dsn, autocommit=True) as db:
         db.execute("CALL llm.maintain()")
         db.execute("UPDATE llm.projects SET description = 'before'")
@@ -55,7 +56,13 @@ def test_what_was_committed_before_is_there_and_what_came_after_is_not(
     archived(primary, backup)
 
     new = database_of(copy)
-    follow(copy, PAGE, "restore to a moment", BACKUP=backup, DATA=copy.data, PORT=str(copy.port), UNTIL=until, NEW=new)
+    given = {"BASE": backup / "base", "PORT": str(copy.port), "NEW": new}
+    too_late = copy.folder / "too late"
+    with pytest.raises(pytest.UsageError):
+        follow(copy, PAGE, "restore to a moment", backup, DATA=too_late, UNTIL="2099-01-01 00:00+00", **given)
+    page = (ROOT / PAGE).read_text(encoding="utf-8")
+    assert re.search(r"says so in its log \(`(.*)`\)", page)[1] in Path(f"{too_late}.log").read_text()
+    follow(copy, PAGE, "restore to a moment", backup, DATA=copy.data, UNTIL=until, **given)
     assert drift(should, new) == []
     assert reports(new) == told
     assert value(new, "SELECT array_agg(p::text) FROM llm.prompt_templates AS p") == counted
