@@ -83,6 +83,10 @@ EMBEDDED = "embedded"
 Connect = Callable[[], AbstractContextManager[psycopg.Connection]]
 
 
+class Standby(Problem):
+    """The server is a standby, and only its primary takes changes."""
+
+
 @dataclass(frozen=True)
 class Target:
     conninfo: str
@@ -192,7 +196,7 @@ def connect(target: Target) -> Iterator[psycopg.Connection]:
                 " report and repair work through this one",
             )
         if scalar(connection, "SELECT pg_catalog.pg_is_in_recovery()"):
-            raise Problem(
+            raise Standby(
                 "This server is a standby, which takes no changes.",
                 "connect to the primary; with target_session_attrs=read-write libpq finds it among several hosts",
             )

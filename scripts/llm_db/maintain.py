@@ -9,6 +9,7 @@ from llm_db.database import scalar
 from llm_db.errors import Problem
 
 CALL = "llm.maintain()"
+LEFT_TO_PRIMARY = "this server is a standby: upkeep is done on its primary"
 
 
 @dataclass

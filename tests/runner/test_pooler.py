@@ -9,8 +9,10 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from cluster import HOST, server_bin, unprivileged_user
 from command import checkout, environment, execute, llm_db, value
+from company import found
+from rollup_model import assert_exact, make_model
 
 TOY = {
     "0001.first": "CREATE TABLE public.first (id int); -- DOWN -- DROP TABLE public.first;",
@@ -143,6 +147,74 @@ def test_in_transaction_mode_what_reads_works_and_the_rest_is_refused(dsn, serve
     assert session(pooled) == before
     with psycopg.connect(pooled, autocommit=True) as application:
         application.execute("CREATE TABLE public.written AS SELECT 1 AS one")
+
+
+CLIENTS, TRANSACTIONS = 24, 8
+OF_AUDIT = "SELECT actor, new_values ->> 'description' FROM audit.changes WHERE table_name = 'llm.projects'"
+
+
+def test_many_clients_write_and_read_over_few_sessions(db, dsn, poolers):
+    """Each transaction may lie in another session. Counts, reports and the audit are exact all the same."""
+    found(db)
+    make_model(db)
+    uses = dict(db.execute("SELECT template_id, usage_count FROM llm.prompt_templates"))
+    logs = db.execute("SELECT count(*) FROM llm.session_logs").fetchone()[0]
+    pooled = poolers(dsn, "transaction", 4)
+    over = threading.Event()
+
+    def client(number: int) -> None:
+        with psycopg.connect(pooled, autocommit=True, prepare_threshold=None) as connection:
+            for turn in range(TRANSACTIONS):
+                with connection.transaction(force_rollback=turn == 3):
+                    connection.execute(f"SET LOCAL llm.actor = 'client {number}'")
+                    session = connection.execute(
+                        "INSERT INTO llm.sessions (user_id, session_type) VALUES (11, 'test') RETURNING session_id"
+                    ).fetchone()[0]
+                    connection.execute(
+                        "INSERT INTO llm.session_logs (session_id, deployment_id, template_id)"
+                        " SELECT %s, 1, t FROM unnest(%s::bigint[]) AS t",
+                        [session, [1, 1, 2]],
+                    )
+                    connection.execute(
+                        "UPDATE llm.projects SET description = %s WHERE project_id = 1", [f"client {number}, {turn}"]
+                    )
+                connection.execute("SELECT * FROM reporting.daily_usage").fetchall()
+
+    def upkeep() -> None:
+        with psycopg.connect(pooled, autocommit=True, prepare_threshold=None) as connection:
+            while not over.is_set():
+                connection.execute("CALL llm.maintain()")
+                assert_exact(connection, "usage", "sessions")
+
+    with ThreadPoolExecutor(CLIENTS + 1) as pool:
+        keeping = pool.submit(upkeep)
+        try:
+            for one in [pool.submit(client, number) for number in range(CLIENTS)]:
+                one.result()
+        finally:
+            over.set()
+        keeping.result()
+    done = CLIENTS * (TRANSACTIONS - 1)
+    assert db.execute("SELECT count(*) FROM llm.session_logs").fetchone()[0] == logs + 3 * done
+    assert dict(db.execute("SELECT template_id, usage_count FROM llm.prompt_templates")) == uses | {
+        1: uses[1] + 2 * done,
+        2: uses[2] + done,
+    }
+    told = db.execute(f"{OF_AUDIT} AND operation = 'UPDATE'").fetchall()
+    assert len(told) == done
+    assert [(actor, text) for actor, text in told if not text.startswith(f"{actor}, ")] == []
+    db.execute("CALL ops.refresh_rollups(clock_timestamp())")
+    assert_exact(db)
+
+
+def test_an_actor_that_is_set_for_the_session_reaches_the_next_client(db, dsn, poolers):
+    """Why docs/dba.md asks for SET LOCAL."""
+    found(db)
+    pooled = poolers(dsn, "transaction", 1)
+    for statement in ("SET llm.actor = 'the one before'", "UPDATE llm.projects SET description = 'the next one'"):
+        with psycopg.connect(pooled, autocommit=True, prepare_threshold=None) as connection:
+            connection.execute(statement)
+    assert ("the one before", "the next one") in db.execute(OF_AUDIT).fetchall()
 
 
 def test_in_session_mode_everything_works_and_the_session_is_put_back(empty_dsn, poolers, tmp_path):

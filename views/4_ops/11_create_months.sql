@@ -104,6 +104,9 @@ DECLARE
     );
     unattached constant text [] := CASE WHEN sessions_attached THEN ARRAY['session_logs']
         ELSE ARRAY['session_logs', 'sessions'] END;
+    -- A subscriber is told of rows that leave DEFAULT, which is a partition. Where the month is none yet, it would not be
+    -- told of those that come, and lose them: they come when the month is attached, row by row.
+    published constant boolean := EXISTS (SELECT FROM pg_publication);
     foreign_key name;
     entity text;
     columns text;
@@ -135,10 +138,13 @@ BEGIN
         FROM pg_attribute
         WHERE attrelid = format('llm.%I', entity)::regclass
             AND attnum > 0 AND NOT attisdropped AND attgenerated = '';
+        IF published THEN
+            EXECUTE format('CREATE UNLOGGED TABLE llm.%I (LIKE llm.%I)', entity || '_moving', entity);
+        END IF;
         EXECUTE format(
             'WITH moved AS (DELETE FROM llm.%I WHERE session_id >= %L AND session_id < %L RETURNING *) '
             'INSERT INTO llm.%I (%s) SELECT %5$s FROM moved',
-            entity || '_default', low, high, entity || '_' || suffix, columns
+            entity || '_default', low, high, entity || '_' || CASE WHEN published THEN 'moving' ELSE suffix END, columns
         );
         GET DIAGNOSTICS moved = ROW_COUNT;
         IF moved > 0 THEN
@@ -156,6 +162,18 @@ BEGIN
         EXECUTE format('ALTER TABLE llm.%I ATTACH PARTITION llm.%I FOR VALUES FROM (%L) TO (%L)',
             entity, entity || '_' || suffix, low, high);
     END LOOP;
+    IF published THEN
+        FOR entity IN SELECT u FROM unnest(unattached) AS u ORDER BY u DESC LOOP
+            SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) INTO columns
+            FROM pg_attribute
+            WHERE attrelid = format('llm.%I', entity)::regclass
+                AND attnum > 0 AND NOT attisdropped AND attgenerated = '';
+            EXECUTE format(
+                'INSERT INTO llm.%I (%s) SELECT %2$s FROM llm.%I', entity || '_' || suffix, columns, entity || '_moving'
+            );
+            EXECUTE format('DROP TABLE llm.%I', entity || '_moving');
+        END LOOP;
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION ops.make_month(date) IS 'Makes what is missing of a month, for llm.create_month() and '

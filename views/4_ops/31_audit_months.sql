@@ -34,6 +34,8 @@ DECLARE
     name constant text := 'changes_' || to_char(first_day, 'YYYY_MM');
     low constant timestamptz := first_day AT TIME ZONE 'UTC';
     high constant timestamptz := (first_day + interval '1 month') AT TIME ZONE 'UTC';
+    -- As in ops.make_month().
+    published constant boolean := EXISTS (SELECT FROM pg_publication);
     given text;
 BEGIN
     IF month IS NULL OR month NOT BETWEEN '1970-01-01' AND '9999-12-31' THEN
@@ -61,13 +63,20 @@ BEGIN
     LOOP
         EXECUTE format('REVOKE ALL ON audit.%I FROM %s', name, given);
     END LOOP;
+    IF published THEN
+        CREATE UNLOGGED TABLE audit.changes_moving (LIKE audit.changes);
+    END IF;
     PERFORM set_config('audit.may_change', 'on', true);
     EXECUTE format(
         'WITH moved AS (DELETE FROM audit.changes_default WHERE changed_at >= %L AND changed_at < %L RETURNING *) '
-        'INSERT INTO audit.%I SELECT * FROM moved', low, high, name
+        'INSERT INTO audit.%I SELECT * FROM moved', low, high, CASE WHEN published THEN 'changes_moving' ELSE name END
     );
     PERFORM set_config('audit.may_change', '', true);
     EXECUTE format('ALTER TABLE audit.changes ATTACH PARTITION audit.%I FOR VALUES FROM (%L) TO (%L)', name, low, high);
+    IF published THEN
+        EXECUTE format('INSERT INTO audit.%I SELECT * FROM audit.changes_moving', name);
+        DROP TABLE audit.changes_moving;
+    END IF;
     -- Row triggers come along with ATTACH, this one does not.
     EXECUTE format(
         'CREATE TRIGGER changes_are_not_truncated BEFORE TRUNCATE ON audit.%I '

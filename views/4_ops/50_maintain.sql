@@ -141,6 +141,12 @@ DECLARE
     failed pg_catalog.text [];
 BEGIN
     SET LOCAL search_path = pg_catalog, pg_temp;
+    -- Whoever calls it every minute may call it on both servers, and has nothing to change when the other one takes over.
+    IF pg_is_in_recovery() THEN
+        RAISE NOTICE 'this server is a standby: upkeep is done on its primary';
+        COMMIT;
+        RETURN;
+    END IF;
     FOREACH job IN ARRAY ARRAY[
         'months', 'default rows', 'refresh', 'template uses', 'sessions retention', 'audit months', 'audit retention'
     ] LOOP
@@ -188,5 +194,6 @@ $$;
 COMMENT ON PROCEDURE llm.maintain() IS 'Does what is due: this month and the next three, rows in DEFAULT, a refresh of '
     'the rollups, folding of template uses, the months of the audit, and what llm.retention says. Run it every minute, '
     'from as many places as you like, outside of a transaction: what one is at work on, another leaves. A job that '
-    'fails is told in a WARNING, the others go on, and the call ends with an error that names those that failed';
+    'fails is told in a WARNING, the others go on, and the call ends with an error that names those that failed. On a '
+    'standby it does nothing';
 REVOKE ALL ON PROCEDURE llm.maintain() FROM public;

@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from rehearsal import filled, goes_on, reports
 
 from cluster import newer_bins, server_bin
 from command import checkout, documented, llm_db, shell
@@ -23,40 +24,6 @@ from rollup_model import assert_exact, make_model
 LOST = "rollup.state"
 
 
-def filled(db: psycopg.Connection, close_before: str | None) -> None:
-    """With a row of everything, sums of a month that is gone, and things that are not as in a new database."""
-    found(db, close_before)
-    db.execute("INSERT INTO llm.roles VALUES ('guest', '손님', 'Guest')")
-    db.execute("UPDATE llm.roles SET label_en = 'Boss' WHERE code = 'admin'")
-    db.execute("SELECT llm.create_month('2024-03-01')")
-    db.execute("SELECT audit.create_month(current_date)")
-    if close_before:
-        db.execute("UPDATE llm.session_logs SET token_used = 11 WHERE log_sequence = 1 AND token_used = 7")
-
-
-def reports(dsn: str) -> dict[str, object]:
-    """What every report says, or the message with which it refuses."""
-    with psycopg.connect(dsn, autocommit=True, options="-c timezone=UTC") as db:
-        names = [
-            name for (name,) in db.execute("SELECT viewname FROM pg_views WHERE schemaname = 'reporting' ORDER BY 1")
-        ]
-        asked = {name: f"SELECT array_agg(r::text ORDER BY r::text) FROM reporting.{name} AS r" for name in names}
-        asked["time_zone"] = "SELECT reporting.time_zone()"
-        asked["latency_percentiles"] = (
-            "SELECT array_agg(r::text ORDER BY r::text)"
-            " FROM reporting.latency_percentiles('model', '2024-01-01', '2025-01-01') AS r"
-        )
-        asked["ops.rollups"] = "SELECT r::text FROM (SELECT time_zone, closed_before, notes FROM ops.rollups) AS r"
-        return {name: answer(db, question) for name, question in asked.items()}
-
-
-def answer(db: psycopg.Connection, question: str) -> object:
-    try:
-        return db.execute(question).fetchone()
-    except psycopg.Error as error:
-        return f"{error.diag.message_primary} {error.diag.message_hint}"
-
-
 def run(program: Path | str, *arguments: str) -> None:
     done = subprocess.run([str(program), *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -67,7 +34,7 @@ FORMATS = {
     "custom": (["--format=custom"], [], False),
     "custom without owners": (["--format=custom"], ["--no-owner"], False),
     "custom without grants": (["--format=custom"], ["--no-privileges"], True),
-    "directory": (["--format=directory"], ["--jobs=2"], False),
+    "directory": (["--format=directory", "--jobs=2"], ["--jobs=2"], False),
     "tar": (["--format=tar"], [], False),
     "plain": (["--format=plain"], None, False),
     "plain, rows by INSERT": (["--format=plain", "--inserts", "--load-via-partition-root"], None, False),
@@ -101,7 +68,7 @@ def test_a_restore_of_every_format_is_no_drift_on_any_version(
     with ExitStack() as ending, ThreadPoolExecutor(2) as pool:
         for maintenance in [newer(name) for name in newer_bins()]:
             with psycopg.connect(maintenance, autocommit=True) as admin:
-                for role in re.findall("CREATE ROLE .*;", documented("docs/dba.md", "roles of another cluster")):
+                for role in re.findall("CREATE ROLE .*;", documented("docs/backup.md", "roles of another cluster")):
                     admin.execute(role)
         dumps = {name: tmp_path / name for name in FORMATS}
         made = [
@@ -142,6 +109,8 @@ def test_a_restore_of_every_format_is_no_drift_on_any_version(
                 assert gone == wanted, (name, version, scratch, [str(one) for one in differences])
             if version != "same" or name in ("custom", "plain, rows by INSERT"):
                 assert reports(to) == told, (name, version)
+            if to != dsn and version == "same":
+                goes_on(to)
 
 
 # In each place, what PostgreSQL prints otherwise once it has read what it printed.
@@ -326,7 +295,7 @@ def new_dsn(server: str) -> Iterator[str]:
 
 
 def follow(name: str, folder: Path, old: str, new: str) -> None:
-    done = shell(documented("docs/dba.md", name), folder, OLD=old, NEW=new)
+    done = shell(documented("docs/backup.md", name), folder, OLD=old, NEW=new)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
