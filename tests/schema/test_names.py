@@ -13,7 +13,7 @@ from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
 
 from command import ROOT, llm_db
-from conftest import Company, found_company, fresh_database, migrate_template, refused
+from conftest import Company, found_company, fresh_database, refused
 from llm_db import database, files, migrate
 
 Judge = Callable[[str], tuple[bool, str, bool, bool]]
@@ -52,16 +52,14 @@ QUICK = settings(max_examples=400, deadline=None, suppress_health_check=[HealthC
 
 
 @pytest.fixture(scope="module")
-def judge(server: str) -> Iterator[Judge]:
+def judge(server: str, template: str) -> Iterator[Judge]:
     """What the database says of a text: is it a name, which name is meant by it, is it an e-mail address, ..."""
-    with fresh_database(server) as dsn:
-        migrate_template(**psycopg.conninfo.conninfo_to_dict(dsn))
-        with psycopg.connect(dsn, autocommit=True) as db:
-            query = """
+    with fresh_database(server, template) as dsn, psycopg.connect(dsn, autocommit=True) as db:
+        query = """
                 SELECT llm.is_name(t), llm.as_name(t), llm.is_email(t), llm.capitals_are_ascii(t)
                 FROM (SELECT %s::text) AS g (t)
             """
-            yield lambda text: db.execute(query, [text]).fetchone()
+        yield lambda text: db.execute(query, [text]).fetchone()
 
 
 @QUICK
