@@ -1,6 +1,6 @@
 """One PostgreSQL for the whole run, a migrated template database per worker, a clone of it per test.
 
-LLM_DB_TEST_PG_BIN names another server's bin folder, to test on PostgreSQL 15 or 17.
+LLM_DB_TEST_PG_BIN names another server's bin folder, to test on an older PostgreSQL.
 """
 
 import os
@@ -34,6 +34,12 @@ def pytest_configure(config: pytest.Config) -> None:
         cluster = running(server_bin())
         config.add_cleanup(cluster.remove)
         os.environ[PORT_VARIABLE] = str(cluster.port)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if (once := item.get_closest_marker("once")) and not once.args:
+            raise pytest.UsageError(f"{item.nodeid} is marked `once` and does not say why")
 
 
 def migrate_database(dsn: str) -> None:

@@ -5,7 +5,11 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from command import ROOT, environment, value
+
+pytestmark = pytest.mark.once("it is about which files are packed and found")
 
 
 def test_the_installed_wheel_migrates(tmp_path, empty_dsn):
