@@ -8,7 +8,6 @@ import argparse
 import os
 import re
 import subprocess
-import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
@@ -43,8 +42,8 @@ def run(bin_folder: Path, arguments: list[str]) -> Result:
     print(f"\n== the suite on PostgreSQL {number}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "junit.xml"
-        command = [sys.executable, "-m", "pytest", "-n", "2", "-q", "-r", "fEs", f"--junitxml={report}", *arguments]
-        done = subprocess.run(command, cwd=ROOT, env={**os.environ, "LLM_DB_TEST_PG_BIN": str(bin_folder)})
+        command = [ROOT / "scripts" / "test", "-q", "-r", "fEs", f"--junitxml={report}", *arguments]
+        done = subprocess.run(command, env={**os.environ, "LLM_DB_TEST_PG_BIN": str(bin_folder)})
         if not report.exists():
             raise SystemExit(f"pytest ended with {done.returncode} and no report")
         suite = ElementTree.parse(report).getroot().find("testsuite")
