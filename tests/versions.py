@@ -91,8 +91,8 @@ def main() -> None:
         return
     readme = README.read_text(encoding="utf-8")
     if chosen.write:
-        readme = readme.replace(table_of(readme), HEAD + "".join(map(str, results)))
-        README.write_text(readme, encoding="utf-8")
+        before, after = readme.split(BEGIN)[0], readme.split(END)[1]
+        README.write_text(f"{before}{BEGIN}{HEAD}{''.join(map(str, results))}{END}{after}", encoding="utf-8")
     elif faults := untrue(table_of(readme), results):
         raise SystemExit("\n".join(["README.md's table says what is not so: scripts/versions --write", *faults]))
 
