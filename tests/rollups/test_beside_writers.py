@@ -45,7 +45,7 @@ def write(dsn: str, company: Company, number: int, over: Callable[[], bool]) -> 
 
 
 def refresh(dsn: str, over: Callable[[], bool], ended: list[float]) -> None:
-    """Closes all there is, over and over, and is ended at random moments. `ended` gets when a refresh came to its end."""
+    """Closes all there is, over and over, and is ended at random moments. `ended` gets when one came to its end."""
     longest, rng = 0.6, random.Random(0)
     while not over():
         with connect(dsn) as refresher:
