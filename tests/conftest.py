@@ -23,7 +23,9 @@ from llm_db import database, migrate
 ROOT = Path(__file__).parents[1]
 # How the controller tells its xdist workers where the server is.
 PORT_VARIABLE = "LLM_DB_TEST_PG_PORT"
-END_SESSIONS = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s"
+END_SESSIONS = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'
+"""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -106,7 +108,9 @@ def fresh_database(server: str, copy_of: str | None = None) -> Iterator[str]:
             yield make_conninfo(server, dbname=name)
         finally:
             # DROP looks only every tenth of a second whether the sessions are gone that it ended or that said goodbye.
-            while admin.execute(END_SESSIONS, [name]).fetchone() != (0,):
+            for _ in range(100):
+                if admin.execute(END_SESSIONS, [name]).fetchone() == (0,):
+                    break
                 time.sleep(0.001)
             admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 

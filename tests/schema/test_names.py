@@ -56,9 +56,9 @@ def judge(server: str, template: str) -> Iterator[Judge]:
     """What the database says of a text: is it a name, which name is meant by it, is it an e-mail address, ..."""
     with fresh_database(server, template) as dsn, psycopg.connect(dsn, autocommit=True) as db:
         query = """
-                SELECT llm.is_name(t), llm.as_name(t), llm.is_email(t), llm.capitals_are_ascii(t)
-                FROM (SELECT %s::text) AS g (t)
-            """
+            SELECT llm.is_name(t), llm.as_name(t), llm.is_email(t), llm.capitals_are_ascii(t)
+            FROM (SELECT %s::text) AS g (t)
+        """
         yield lambda text: db.execute(query, [text]).fetchone()
 
 
