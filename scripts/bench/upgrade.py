@@ -25,6 +25,8 @@ RELEASE_0_1_0 = "0008"
 WRITERS = 8
 # Long enough before and after the upgrade to see what is usual.
 AROUND_SECONDS = 2
+# Of a writer or reader, after each transaction.
+PAUSE_SECONDS = 0.0
 
 OPEN = """
 INSERT INTO llm.sessions (user_id, session_type) SELECT %s, code FROM llm.session_types LIMIT 1 RETURNING session_id
@@ -146,6 +148,7 @@ def write(dsn: str, load: Load, guard: threading.Lock, number: int) -> None:
                     load.transactions.append((start, length))
                     load.logs += requests
                     load.sessions += opens
+                time.sleep(PAUSE_SECONDS)
     except psycopg.Error as error:
         load.errors.append(f"writer {number}: {error}")
 
@@ -155,6 +158,7 @@ def read(dsn: str, load: Load) -> None:
         with psycopg.connect(dsn, autocommit=True) as connection:
             while not load.stop.is_set():
                 connection.execute(READ).fetchall()
+                time.sleep(PAUSE_SECONDS)
     except psycopg.Error as error:
         load.errors.append(f"reader: {error}")
 

@@ -86,10 +86,14 @@ def without(
         work()
         return []
     going = {name for file in needing & made.keys() for name in made[file].objects - made[file].adopted}
-    dropped = drop(session, going | in_the_way, all_objects(made.values()))
+    names = going | in_the_way
+    dropped = drop(session, names, all_objects(made.values())) if names else set()
     before = versions(session.connection)
     work()
     forget(session.connection, needing)
+    # Most work leaves all of it alone.
+    if not dropped and versions(session.connection) == before:
+        return []
     settle(session.connection, before)
     for file in found:
         if file.name in made and file.name not in needing and made[file.name].objects & dropped:

@@ -163,9 +163,9 @@ def has_changed(now: str, made: Made | None, there: Collection[str]) -> bool:
 def refresh(session: Session, found: list[Repeatable], triggers: str = "") -> list[str]:
     """Brings what is repeatable to the state of the files, inside the caller's transaction: all but the files of
     triggers, or one of these. Returns the names of the files that were run."""
-    if not pending(session.connection, found):
-        return []
     making = Making(session, found, triggers)
+    if not making.pending:
+        return []
     making.run()
     # What is left was given on what is no more.
     session.connection.execute("DELETE FROM llm_db.grants")
@@ -192,6 +192,7 @@ class Making:
         # Left to a transaction of their own.
         self.later = {name for name in changed if self.files[name].makes_triggers and name != triggers}
         self.todo = changed - self.later
+        self.pending = changed | (self.made.keys() - self.files.keys())
         self.done: set[str] = set()
         # What no file makes any more, as far as is known: one that is still to be run may make it yet.
         self.stale: set[str] = set()

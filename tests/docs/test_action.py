@@ -15,6 +15,8 @@ import yaml
 
 from command import ROOT, environment, execute, llm_db
 
+pytestmark = pytest.mark.once("each step makes an embedded PostgreSQL of its own")
+
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
 HOOK = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))[0]
 RUNS = {step["name"]: step for step in ACTION["runs"]["steps"] if "run" in step}

@@ -5,9 +5,8 @@ from datetime import UTC, datetime
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
-from conftest import fresh_database, migrate_template
+from conftest import fresh_database
 from llm_db import demo
 from llm_db.errors import Problem
 
@@ -57,15 +56,13 @@ def test_has_exactly_the_logs_asked_for(db, logs):
     assert result.counts["sessions"] == one(db, "SELECT count(DISTINCT session_id) FROM llm.session_logs")
 
 
-def test_same_size_and_anchor_give_the_same_rows_on_any_database_and_in_any_time_zone(db, server):
+def test_same_size_and_anchor_give_the_same_rows_on_any_database_and_in_any_time_zone(db, server, template):
     build(db, 2_000)
-    with fresh_database(server) as dsn:
-        migrate_template(**conninfo_to_dict(dsn))
-        with psycopg.connect(dsn, autocommit=True) as other:
-            other.execute("SET TimeZone = 'America/New_York'")
-            other.execute("SELECT nextval('llm.users_user_id_seq'), nextval('llm.models_model_id_seq')")
-            build(other, 2_000)
-            assert checksums(other) == checksums(db)
+    with fresh_database(server, template) as dsn, psycopg.connect(dsn, autocommit=True) as other:
+        other.execute("SET TimeZone = 'America/New_York'")
+        other.execute("SELECT nextval('llm.users_user_id_seq'), nextval('llm.models_model_id_seq')")
+        build(other, 2_000)
+        assert checksums(other) == checksums(db)
 
 
 def test_the_rows_are_the_same_on_every_server(db):
@@ -118,13 +115,11 @@ def test_what_comes_next_gets_a_free_key(db):
 
 
 @pytest.fixture(scope="module")
-def built(server):
+def built(server, template):
     """20,000 logs, only read."""
-    with fresh_database(server) as dsn:
-        migrate_template(**conninfo_to_dict(dsn))
-        with psycopg.connect(dsn, autocommit=True) as connection:
-            build(connection, 20_000)
-            yield connection
+    with fresh_database(server, template) as dsn, psycopg.connect(dsn, autocommit=True) as connection:
+        build(connection, 20_000)
+        yield connection
 
 
 def test_users_are_zipf_like(built):

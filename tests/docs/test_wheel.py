@@ -7,10 +7,14 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from cluster import server_bin
 from command import ROOT, documented, environment, value
 
 TRACE = ROOT.parent / "shared" / "data" / "azure-llm-trace-2023"
+
+pytestmark = pytest.mark.once("it is about which files are packed and found")
 
 
 def test_the_installed_wheel_does_what_the_readme_says(tmp_path, empty_dsn):

@@ -16,6 +16,8 @@ from company import COMPANY
 from conftest import fresh_database
 from llm_db.report import command, html
 
+pytestmark = pytest.mark.once("it is about what a page makes of rows, whatever they come from")
+
 FIRST = """
 CREATE SCHEMA reporting; CREATE SCHEMA ops;
 CREATE FUNCTION reporting.time_zone() RETURNS text LANGUAGE sql RETURN 'Asia/Seoul';

@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ import pytest
 from conftest import Company
 from rollup_model import assert_exact, make_model
 
-SECONDS = 5
+SECONDS, AT_MOST_SECONDS = 5, 60
 WRITERS = 4
 LOG = (
     "INSERT INTO llm.session_logs (session_id, log_sequence, request_time, deployment_id, config_id, token_used)"
@@ -25,7 +26,7 @@ def connect(dsn: str, options: str = "") -> psycopg.Connection:
     return psycopg.connect(dsn, autocommit=True, options=f"-c statement_timeout=60s -c jit=off {options}")
 
 
-def write(dsn: str, company: Company, number: int, until: float) -> float:
+def write(dsn: str, company: Company, number: int, over: Callable[[], bool]) -> float:
     """Logs of now and late ones, and how long the slowest statement took. All of one session and one deployment: what
     there is to wait for, they share."""
     slowest, rng = 0.0, random.Random(number)
@@ -38,25 +39,26 @@ def write(dsn: str, company: Company, number: int, until: float) -> float:
                 writer.execute(LOG, [company.session_id, sequence, at, company.deployment_id, company.config_id, late])
                 slowest = max(slowest, time.monotonic() - began)
                 time.sleep(rng.choice([0, 0, 0.01, 0.3]))
-            if time.monotonic() > until:
+            if over():
                 return slowest
     raise AssertionError
 
 
-def refresh(dsn: str, until: float) -> int:
-    """Closes all there is, over and over, and is ended at random moments; how many refreshes came to their end."""
-    ended, rng = 0, random.Random(0)
-    while time.monotonic() < until:
+def refresh(dsn: str, over: Callable[[], bool], ended: list[float]) -> None:
+    """Closes all there is, over and over, and is ended at random moments. `ended` gets when one came to its end."""
+    longest, rng = 0.6, random.Random(0)
+    while not over():
         with connect(dsn) as refresher:
             pid = refresher.info.backend_pid
-            end = threading.Timer(rng.uniform(0.05, 0.6), terminate, [dsn, pid])
+            end = threading.Timer(rng.uniform(0.05, longest), terminate, [dsn, pid])
+            # Where a refresh takes longer than that, one comes to its end later.
+            longest *= 1.05
             end.start()
             with suppress(psycopg.OperationalError):
-                while time.monotonic() < until:
+                while not over():
                     refresher.execute("CALL ops.refresh_rollups(clock_timestamp(), batch_logs => 50)")
-                    ended += 1
+                    ended.append(time.monotonic())
             end.cancel()
-    return ended
 
 
 def terminate(dsn: str, pid: int) -> None:
@@ -64,25 +66,29 @@ def terminate(dsn: str, pid: int) -> None:
         admin.execute("SELECT pg_terminate_backend(%s)", [pid])
 
 
-def check(dsn: str, until: float) -> int:
-    checks = 0
+def check(dsn: str, over: Callable[[], bool], ended: list[float]) -> None:
     with connect(dsn, "-c default_transaction_isolation=repeatable\\ read") as reader:
-        while time.monotonic() < until:
+        while not over():
             with reader.transaction():
                 assert_exact(reader, "usage", "hours", "sessions")
-            checks += 1
-    return checks
+            ended.append(time.monotonic())
 
 
 def test_reports_are_exact_while_many_write(db: psycopg.Connection, dsn: str, company: Company) -> None:
     make_model(db)
-    until = time.monotonic() + SECONDS
+    began, refreshes, checks = time.monotonic(), [], []
+
+    def over() -> bool:
+        enough = min(len(refreshes), len(checks)) > 1
+        return time.monotonic() - began > (SECONDS if enough else AT_MOST_SECONDS)
+
     with ThreadPoolExecutor(WRITERS + 2) as pool:
-        writers = [pool.submit(write, dsn, company, number, until) for number in range(WRITERS)]
-        refreshes, checks = pool.submit(refresh, dsn, until), pool.submit(check, dsn, until)
+        writers = [pool.submit(write, dsn, company, number, over) for number in range(WRITERS)]
+        others = [pool.submit(refresh, dsn, over, refreshes), pool.submit(check, dsn, over, checks)]
         # A writer that waits for another, or for the refresh, fails by its lock_timeout.
         slowest = max(writer.result() for writer in writers)
-        assert (refreshes.result() > 1, checks.result() > 1) == (True, True)
+        assert [other.result() for other in others] == [None, None]
+    assert (len(refreshes) > 1, len(checks) > 1) == (True, True)
     print(f"the slowest of the writers' statements took {slowest * 1000:.0f} ms")
     db.execute("CALL ops.refresh_rollups(clock_timestamp())")
     assert_exact(db)

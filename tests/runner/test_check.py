@@ -305,6 +305,8 @@ def test_months_made_since_are_no_drift(dsn, should):
     assert lines(dsn, should) == []
 
 
+# What one release says otherwise than the next shows where there are no differences.
+@pytest.mark.parametrize("should", ["same", *list(newer_bins())[-1:]], indirect=True)
 @pytest.mark.parametrize(("statement", "wanted"), DRIFT.values(), ids=DRIFT)
 def test_each_difference_is_one_line(dsn, should, statement, wanted):
     if "2020" in statement:

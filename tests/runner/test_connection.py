@@ -116,6 +116,7 @@ def folder(tmp_path, request):
     return folder
 
 
+@pytest.mark.once("the embedded server is the newest, whatever the tests run on")
 def test_an_embedded_server_that_was_asked_for_is_used_said_so_and_stopped(folder):
     done = llm_db_process("migrate", "--dsn", "embedded", cwd=folder)
     assert done.returncode == 0, done.stderr
@@ -137,6 +138,7 @@ def test_a_folder_with_a_space_is_refused_in_words(tmp_path):
     assert "space" in done.stderr
 
 
+@pytest.mark.once("the embedded server is the newest, whatever the tests run on")
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_serve_prints_a_dsn_that_works_until_it_is_stopped(tmp_path, stop):
     serve = subprocess.Popen(

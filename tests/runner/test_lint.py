@@ -11,6 +11,8 @@ from pglast import split
 from command import ROOT, checkout, llm_db, llm_db_process, value
 from llm_db import lint, sql_text
 
+pytestmark = pytest.mark.once("files are read, and no server is asked")
+
 GOOD = {"0001.good": "CREATE TABLE public.good (id int);\n-- DOWN --DROP TABLE public.good;\n"}
 ALONE = "-- transactional: false\nCREATE INDEX CONCURRENTLY good_idx ON public.good (id);\n-- DOWN --"
 EACH = """-- transactional: false

@@ -10,7 +10,6 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -100,16 +99,6 @@ def quick(text: str, retries: int = 1, lock_timeout_ms: int = 50, wait_seconds: 
         text, changed = re.subn(rf"(?m)^\\set {name} \d+$", rf"\\set {name} {number}", text)
         assert changed == 1
     return text
-
-
-@contextmanager
-def copy_of(dsn: str, server: str) -> Iterator[str]:
-    with fresh_database(server) as copied:
-        name, source = (sql.Identifier(conninfo_to_dict(one)["dbname"]) for one in (copied, dsn))
-        with psycopg.connect(server, autocommit=True) as admin:
-            admin.execute(sql.SQL("DROP DATABASE {}").format(name))
-            admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, source))
-        yield copied
 
 
 # From every version to every later one
@@ -233,7 +222,7 @@ def at_versions(versions: list[Path], server: str) -> Iterator[list[str]]:
     opened: list = []
     try:
         for number in range(len(versions) + 1):
-            opened.append(copy_of(made[-1], server) if made else fresh_database(server))
+            opened.append(fresh_database(server, made[-1] if made else None))
             made.append(opened[-1].__enter__())
             if number:
                 done = llm_db("migrate", "--dsn", made[-1], root=versions[number - 1])
@@ -254,7 +243,7 @@ def test_a_script_ends_where_a_migrate_does_between_any_two_versions(versions, a
     root, dsn = versions[ends - 1], at_versions[begins]
     last = max((name for more, _ in VERSIONS[:begins] for name in more), default="none")
     by_name, by_state = script("--from", last, root=root), script("--dsn", dsn, root=root)
-    with copy_of(dsn, server) as migrated, copy_of(dsn, server) as scripted:
+    with fresh_database(server, dsn) as migrated, fresh_database(server, dsn) as scripted:
         done = llm_db("migrate", "--dsn", migrated, root=root)
         assert done.returncode == 0, done.stderr
         expected = state(migrated)
@@ -266,7 +255,7 @@ def test_a_script_ends_where_a_migrate_does_between_any_two_versions(versions, a
         assert state(scripted) == expected
         assert llm_db("status", "--check", "--dsn", scripted, root=root).returncode == 0
         assert script("--dsn", scripted, root=root) == "-- nothing is pending\n"
-    with copy_of(dsn, server) as scripted:
+    with fresh_database(server, dsn) as scripted:
         applied(scripted, by_state)
         assert state(scripted) == expected
 
@@ -277,11 +266,9 @@ def ours(begins: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def newest(server: str) -> Iterator[tuple]:
+def newest(template: str) -> tuple:
     """What a migrate makes of an empty database."""
-    with fresh_database(server) as dsn:
-        assert llm_db("migrate", "--dsn", dsn).returncode == 0
-        yield state(dsn)
+    return state(template)
 
 
 def test_from_an_empty_database(empty_dsn, newest, server):
@@ -307,7 +294,7 @@ def test_from_release_0_1_0_with_its_rows(tmp_path, empty_dsn, newest, server):
     done = llm_db_process("demo", "--logs", "300", "--dsn", empty_dsn, root=old_release(tmp_path))
     assert done.returncode == 0, done.stderr
     before = value(empty_dsn, counts)
-    with copy_of(empty_dsn, server) as migrated:
+    with fresh_database(server, empty_dsn) as migrated:
         assert llm_db("migrate", "--dsn", migrated).returncode == 0
         expected = state(migrated)
     # yoyo made its tables itself then.
@@ -551,7 +538,7 @@ def test_a_statement_timeout_counts_for_a_step(tmp_path, empty_dsn):
 
 
 def test_what_somebody_else_built_on_ours_stops_it_and_is_named(versions, at_versions, server):
-    with copy_of(at_versions[1], server) as dsn:
+    with fresh_database(server, at_versions[1]) as dsn:
         execute(dsn, "CREATE VIEW public.mine AS SELECT * FROM reporting.base")
         before = state(dsn)
         done = psql(dsn, script("--from", "0001", root=versions[1]))
@@ -566,7 +553,7 @@ def test_what_somebody_else_built_on_ours_stops_it_and_is_named(versions, at_ver
 def test_a_lock_that_is_never_free_ends_it_with_nothing_of_the_file_kept(versions, at_versions, server):
     root = versions[2]
     text = script("--from", "0001", root=root)
-    with copy_of(at_versions[1], server) as dsn:
+    with fresh_database(server, at_versions[1]) as dsn:
         before = state(dsn)
         with psycopg.connect(dsn) as other:
             other.execute("SELECT FROM llm.sales")
@@ -661,7 +648,7 @@ UNDOING = "UPDATE llm_db.migrations SET state = 'undoing' WHERE migration_id = '
 )
 def test_another_state_is_refused_and_left_alone(versions, at_versions, server, begins, at, change, options, told):
     text = script("--from", begins, root=versions[2])
-    with copy_of(at_versions[at], server) as dsn:
+    with fresh_database(server, at_versions[at]) as dsn:
         if change:
             execute(dsn, change)
         before = state(dsn)
@@ -677,7 +664,7 @@ def test_who_is_not_the_owner_is_refused(versions, at_versions, server, at, told
     role = f"another_{uuid.uuid4().hex}"
     execute(server, f"CREATE ROLE {role} LOGIN")
     try:
-        with copy_of(at_versions[at], server) as dsn:
+        with fresh_database(server, at_versions[at]) as dsn:
             before = state(dsn)
             last = "0001" if at else "none"
             done = psql(make_conninfo(dsn, user=role), script("--from", last, root=versions[2]))
@@ -715,7 +702,7 @@ def test_wrong_options_are_usage_errors(arguments, told):
 
 
 def test_a_history_that_is_not_in_order_gets_no_script(versions, at_versions, server):
-    with copy_of(at_versions[2], server) as dsn:
+    with fresh_database(server, at_versions[2]) as dsn:
         execute(dsn, EDIT)
         done = llm_db("plan", "--script", "--dsn", dsn, root=versions[2])
         assert (done.returncode, "0001.first has been edited" in done.stderr) == (5, True)

@@ -33,8 +33,8 @@ COMMON = {
     "default_transaction_deferrable": "on",
     "session_replication_role": "replica",
     "plpgsql.variable_conflict": "use_column",
-    "idle_in_transaction_session_timeout": "300ms",
-    "idle_session_timeout": "300ms",
+    "idle_in_transaction_session_timeout": "1s",
+    "idle_session_timeout": "1s",
     "statement_timeout": "100s",
     "lock_timeout": "5s",
     "jit_above_cost": "1000",
@@ -252,10 +252,9 @@ def answers(session: psycopg.Connection, views: list[str]) -> dict[str, list[str
     return found
 
 
-def test_what_runs_in_other_peoples_sessions_does_not_depend_on_their_settings(db, server):
+def test_what_runs_in_other_peoples_sessions_does_not_depend_on_their_settings(db, server, template):
     """Writers, upkeep and reports: in a session as it comes, and in strange ones."""
-    name, views = db.info.dbname, [view for (view,) in db.execute(VIEWS)]
-    db.close()
+    views = [view for (view,) in db.execute(VIEWS)]
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     given = {
         "day": f"'{yesterday} 00:00:00+00'::timestamptz",
@@ -264,22 +263,16 @@ def test_what_runs_in_other_peoples_sessions_does_not_depend_on_their_settings(d
     }
 
     def lived(settings: dict[str, str]) -> dict[str, list[str]]:
-        copy = f"copy_{uuid.uuid4().hex}"
-        target = make_conninfo(server, dbname=copy)
-        with psycopg.connect(server, autocommit=True) as admin:
-            admin.execute(f"CREATE DATABASE {copy} TEMPLATE {name}")
-            try:
-                execute(target, STRANGERS)
-                with psycopg.connect(target, autocommit=True) as session:
-                    for setting, text in settings.items():
-                        # What would be wrong is refused in words; the others are not about meaning.
-                        if not re.search("read_only|isolation|session_replication|timeout", setting):
-                            session.execute("SELECT pg_catalog.set_config(%s, %s, false)", [setting, text])
-                    for statement in APPLICATION:
-                        session.execute(statement.format(**given))
-                    return answers(session, views)
-            finally:
-                admin.execute(f"DROP DATABASE {copy} WITH (FORCE)")
+        with fresh_database(server, template) as dsn:
+            execute(dsn, STRANGERS)
+            with psycopg.connect(dsn, autocommit=True) as session:
+                for setting, text in settings.items():
+                    # What would be wrong is refused in words; the others are not about meaning.
+                    if not re.search("read_only|isolation|session_replication|timeout", setting):
+                        session.execute("SELECT pg_catalog.set_config(%s, %s, false)", [setting, text])
+                for statement in APPLICATION:
+                    session.execute(statement.format(**given))
+                return answers(session, views)
 
     usual = lived({})
     assert sum(map(len, usual.values())) > 400

@@ -9,9 +9,8 @@ from dataclasses import asdict
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
-from conftest import Company, found_company, fresh_database, migrate_template, refused
+from conftest import Company, found_company, fresh_database, refused
 
 V4 = "3b241101-e2bb-4255-8caf-4136c566a962"
 
@@ -313,21 +312,19 @@ TABLES = """
 
 
 @pytest.fixture(scope="module")
-def standing(server: str) -> Iterator[tuple[psycopg.Connection, Company]]:
+def standing(server: str, template: str) -> Iterator[tuple[psycopg.Connection, Company]]:
     """One company for all statements that are refused: nothing of them stays."""
-    with fresh_database(server) as dsn:
-        migrate_template(**conninfo_to_dict(dsn))
-        with psycopg.connect(dsn, autocommit=True) as db:
-            company = found_company(db)
-            db.execute(
-                "INSERT INTO llm.session_logs (session_id, deployment_id, template_id, log_sequence)"
-                "VALUES (%s, %s, %s, 1000)",
-                [company.session_id, company.deployment_id, company.template_id],
-            )
-            db.execute(ROLLUPS)
-            db.execute("INSERT INTO llm.retention VALUES ('sessions', 13)")
-            db.execute("INSERT INTO llm.department_logins VALUES (1, 'dave', %s)", [company.department_id])
-            yield db, company
+    with fresh_database(server, template) as dsn, psycopg.connect(dsn, autocommit=True) as db:
+        company = found_company(db)
+        db.execute(
+            "INSERT INTO llm.session_logs (session_id, deployment_id, template_id, log_sequence)"
+            "VALUES (%s, %s, %s, 1000)",
+            [company.session_id, company.deployment_id, company.template_id],
+        )
+        db.execute(ROLLUPS)
+        db.execute("INSERT INTO llm.retention VALUES ('sessions', 13)")
+        db.execute("INSERT INTO llm.department_logins VALUES (1, 'dave', %s)", [company.department_id])
+        yield db, company
 
 
 def violated(error: psycopg.Error) -> str:

@@ -18,7 +18,7 @@ from psycopg import sql
 
 from command import documented, shell
 from company import found
-from conftest import Company, found_company, fresh_database, migrate_template
+from conftest import Company, found_company, fresh_database
 
 SCHEMAS = ["llm", "rollup", "reporting", "ops", "audit", "llm_db"]
 # All that can hold a text, by PostgreSQL's own account.
@@ -88,34 +88,32 @@ def erase(db: psycopg.Connection, user_id: int) -> dict[tuple[str, str, str], in
 
 
 @pytest.fixture(scope="module")
-def filled(server: str) -> Iterator[psycopg.Connection]:
+def filled(server: str, template: str) -> Iterator[psycopg.Connection]:
     """A database in which every table has a row, for all examples."""
-    with fresh_database(server) as dsn:
-        migrate_template(conninfo=dsn)
-        with psycopg.connect(dsn, autocommit=True) as db:
-            # Then the user of each example gets a number that no name is part of.
-            db.execute("ALTER SEQUENCE llm.users_user_id_seq RESTART 100001")
-            company = found_company(db)
-            db.execute(
-                "INSERT INTO llm.session_logs (session_id, deployment_id, template_id, request_time)"
-                " VALUES (%s, %s, %s, now() - interval '2 days')",
-                [company.session_id, company.deployment_id, company.template_id],
-            )
-            db.execute(
-                "UPDATE llm.sessions SET start_time = now() - interval '2 days', end_time = now() - interval '1 day',"
-                " status = 'completed'"
-            )
-            db.execute("CALL ops.refresh_rollups()")
-            db.execute("INSERT INTO rollup.notes (entity, from_time, until_time) VALUES ('logs', now(), now())")
-            db.execute(
-                "INSERT INTO llm_db.views VALUES ('a', 'b'); INSERT INTO llm_db.grants VALUES"
-                " ('a', 'b', 'c', 'SELECT', false)"
-            )
-            db.execute("INSERT INTO llm.retention VALUES ('audit', 60)")
-            db.execute("INSERT INTO llm.department_logins VALUES (1, 'dave', %s)", [company.department_id])
-            db.execute("INSERT INTO rollup.announcements (announced_in, noted_before) VALUES ('9', now())")
-            db.execute("SELECT audit.create_months()")
-            yield db
+    with fresh_database(server, template) as dsn, psycopg.connect(dsn, autocommit=True) as db:
+        # Then the user of each example gets a number that no name is part of.
+        db.execute("ALTER SEQUENCE llm.users_user_id_seq RESTART 100001")
+        company = found_company(db)
+        db.execute(
+            "INSERT INTO llm.session_logs (session_id, deployment_id, template_id, request_time)"
+            " VALUES (%s, %s, %s, now() - interval '2 days')",
+            [company.session_id, company.deployment_id, company.template_id],
+        )
+        db.execute(
+            "UPDATE llm.sessions SET start_time = now() - interval '2 days', end_time = now() - interval '1 day',"
+            " status = 'completed'"
+        )
+        db.execute("CALL ops.refresh_rollups()")
+        db.execute("INSERT INTO rollup.notes (entity, from_time, until_time) VALUES ('logs', now(), now())")
+        db.execute(
+            "INSERT INTO llm_db.views VALUES ('a', 'b'); INSERT INTO llm_db.grants VALUES"
+            " ('a', 'b', 'c', 'SELECT', false)"
+        )
+        db.execute("INSERT INTO llm.retention VALUES ('audit', 60)")
+        db.execute("INSERT INTO llm.department_logins VALUES (1, 'dave', %s)", [company.department_id])
+        db.execute("INSERT INTO rollup.announcements (announced_in, noted_before) VALUES ('9', now())")
+        db.execute("SELECT audit.create_months()")
+        yield db
 
 
 def plant(db: psycopg.Connection, column: tuple[str, str, str], texts: list[str]) -> bool:

@@ -4,41 +4,38 @@ is done, and the row is gone. A check without a cause fails here."""
 import re
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
-from pytest_postgresql import factories
 
 from command import ROOT, documented, llm_db, shell
-from conftest import found_company
+from conftest import found_company, fresh_database
 
 HEALTH = "SELECT name, level, object, detail, what_to_do FROM ops.health"
 
 
-def make_healthy(**connection: str) -> None:
-    connection.pop("autocommit", None)
-    with psycopg.connect(**connection, autocommit=True) as db:
-        company = found_company(db)
-        db.execute(
-            "INSERT INTO llm.session_logs (session_id, request_time, deployment_id, template_id)"
-            " VALUES (%s, now() - interval '2 days', %s, %s)",
-            [company.session_id, company.deployment_id, company.template_id],
-        )
-        db.execute("CALL llm.maintain()")
-
-
-healthy_template = factories.postgresql_noproc(dbname="llm_healthy", depends_on="migrated", load=[make_healthy])
-healthy_clone = factories.postgresql("healthy_template")
+@pytest.fixture(scope="module")
+def healthy_template(server: str, template: str) -> Iterator[str]:
+    with fresh_database(server, template) as dsn:
+        with psycopg.connect(dsn, autocommit=True) as db:
+            company = found_company(db)
+            db.execute(
+                "INSERT INTO llm.session_logs (session_id, request_time, deployment_id, template_id)"
+                " VALUES (%s, now() - interval '2 days', %s, %s)",
+                [company.session_id, company.deployment_id, company.template_id],
+            )
+            db.execute("CALL llm.maintain()")
+        yield dsn
 
 
 @pytest.fixture
-def healthy(healthy_clone: psycopg.Connection) -> psycopg.Connection:
+def healthy(server: str, healthy_template: str) -> Iterator[psycopg.Connection]:
     """A session on a database of this test's own, in which all is well."""
-    healthy_clone.autocommit = True
-    return healthy_clone
+    with fresh_database(server, healthy_template) as dsn, closing(psycopg.connect(dsn, autocommit=True)) as connection:
+        yield connection
 
 
 def dsn_of(db: psycopg.Connection, **others: str) -> str:

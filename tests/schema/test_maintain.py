@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.json import Jsonb
 
 from command import drop_role
-from conftest import Company, found_company, fresh_database, migrate_template
+from conftest import Company, found_company, fresh_database, migrate_database
 
 FAR = "SELECT to_char(date_trunc('month', now()) + make_interval(months => %s), 'YYYY_MM')"
 
@@ -394,7 +394,7 @@ def owned(server: str) -> Iterator[str]:
             database, owner = sql.Identifier(admin.info.dbname), sql.Identifier(conninfo_to_dict(as_owner)["user"])
             owning = sql.SQL("ALTER DATABASE {0} OWNER TO {1}; ALTER ROLE {1} CREATEROLE")
             admin.execute(owning.format(database, owner))
-            migrate_template(**conninfo_to_dict(as_owner))
+            migrate_database(as_owner)
             found_company(admin)
         yield dsn
 

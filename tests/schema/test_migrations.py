@@ -11,8 +11,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 
 from cluster import server_bin
 from conftest import found_company, fresh_database
@@ -63,18 +61,6 @@ def down(dsn: str, to: str) -> None:
         migrate.rollback(connection, to)
 
 
-@contextmanager
-def copy_of(dsn: str, server: str) -> Iterator[str]:
-    """A database to try things in."""
-    with fresh_database(server) as copied:
-        name, source = (conninfo_to_dict(one)["dbname"] for one in (copied, dsn))
-        with psycopg.connect(server, autocommit=True) as admin:
-            admin.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
-            make = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
-            admin.execute(make.format(sql.Identifier(name), sql.Identifier(source)))
-        yield copied
-
-
 def drop_repeatables(dsn: str) -> None:
     """A rollback leaves what needs nothing of what went; here only what migrations make is compared."""
     with session(dsn) as connection, connection.transaction():
@@ -115,15 +101,14 @@ def row_counts(db: psycopg.Connection) -> dict[str, int]:
     return {table: db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}
 
 
-def test_state_and_migrations_give_the_same_catalog(server: str, empty_dsn: str) -> None:
-    up(empty_dsn)
+def test_state_and_migrations_give_the_same_catalog(server: str, dsn: str) -> None:
     with fresh_database(server) as state:
         with psycopg.connect(state, autocommit=True) as db:
             for path in [*sorted((ROOT / "schema").glob("*.sql")), *sorted((ROOT / "views").rglob("*.sql"))]:
                 db.execute(path.read_text(encoding="utf-8"))
             # Months come and go; a migration makes the first ones.
             db.execute("CALL llm.create_months()")
-        by_state, by_change = catalog(state), catalog(empty_dsn)
+        by_state, by_change = catalog(state), catalog(dsn)
     assert sum(by_state.values()) > 300
     assert by_state - by_change == Counter(), "in schema/ only"
     assert by_change - by_state == Counter(), "in migrations/ only"
@@ -139,7 +124,7 @@ def test_every_migration_up_and_down_and_up_again_without_a_trace(server: str, e
     head = upward[KNOWN[-1]]
     for name in reversed(KNOWN):
         down(empty_dsn, below(name))
-        with copy_of(empty_dsn, server) as copied:
+        with fresh_database(server, empty_dsn) as copied:
             if below(name) in KNOWN[KNOWN.index(RELEASED) :]:
                 write(copied)
             drop_repeatables(copied)
@@ -165,12 +150,11 @@ def below(name: str) -> str:
 
 
 @pytest.mark.parametrize("to", [KNOWN[-2], RELEASED])
-def test_everything_comes_back_after_a_rollback(empty_dsn: str, to: str) -> None:
-    up(empty_dsn)
-    after = catalog(empty_dsn)
-    down(empty_dsn, to)
-    up(empty_dsn)
-    assert catalog(empty_dsn) == after
+def test_everything_comes_back_after_a_rollback(dsn: str, to: str) -> None:
+    after = catalog(dsn)
+    down(dsn, to)
+    up(dsn)
+    assert catalog(dsn) == after
 
 
 def test_months_made_since_go_with_their_migration(empty_dsn: str) -> None:
@@ -197,10 +181,9 @@ LOSING = [name for name in KNOWN if name not in APART and re.search(r"DROP (TABL
 
 
 @pytest.fixture(scope="module")
-def one_of_each(server: str) -> Iterator[str]:
+def one_of_each(server: str, template: str) -> Iterator[str]:
     """With one row in every entity. What is refused leaves it as it was, so it serves every case."""
-    with fresh_database(server) as dsn:
-        up(dsn)
+    with fresh_database(server, template) as dsn:
         down(dsn, LOSING[-1])
         with psycopg.connect(dsn, autocommit=True) as db:
             company = found_company(db)
@@ -226,32 +209,30 @@ def test_rollback_refuses_to_lose_rows(one_of_each: str, number: int) -> None:
         assert catalog(one_of_each) == before
 
 
-def test_what_cannot_be_worked_out_again_is_not_rolled_back(empty_dsn: str) -> None:
-    up(empty_dsn)
-    down(empty_dsn, "0013")
-    with psycopg.connect(empty_dsn, autocommit=True) as db:
+def test_what_cannot_be_worked_out_again_is_not_rolled_back(dsn: str) -> None:
+    down(dsn, "0013")
+    with psycopg.connect(dsn, autocommit=True) as db:
         found_company(db)
         db.execute(
             "INSERT INTO rollup.sessions SELECT '2020-01-01', NULL, 1, 1, 1, 1, 1, 1, false, 'test', 'completed'"
         )
         rows = row_counts(db)
         with pytest.raises(errors.Problem, match="would lose sums whose logs are no longer stored"):
-            down(empty_dsn, "0012")
+            down(dsn, "0012")
         assert row_counts(db) == rows
         db.execute("DELETE FROM rollup.sessions")
-        down(empty_dsn, "0012")
+        down(dsn, "0012")
         db.execute("INSERT INTO llm.user_departments SELECT user_id, now(), department_id FROM llm.users LIMIT 1")
         with pytest.raises(errors.Problem, match="would lose who moved when"):
-            down(empty_dsn, "0011")
+            down(dsn, "0011")
         db.execute("DELETE FROM llm.user_departments WHERE since > '-infinity'")
-        down(empty_dsn, "0011")
+        down(dsn, "0011")
 
 
-def test_emptied_tables_roll_back_one_by_one(empty_dsn: str) -> None:
+def test_emptied_tables_roll_back_one_by_one(dsn: str) -> None:
     """Each guard asks about its own tables only: what lies beneath keeps its rows."""
-    up(empty_dsn)
-    down(empty_dsn, "0029")
-    with psycopg.connect(empty_dsn, autocommit=True) as db:
+    down(dsn, "0029")
+    with psycopg.connect(dsn, autocommit=True) as db:
         company = found_company(db)
         steps = [
             ("0007", "0006", ["sessions"]),
@@ -261,13 +242,13 @@ def test_emptied_tables_roll_back_one_by_one(empty_dsn: str) -> None:
         ]
         for _, below, tables in steps:
             with pytest.raises(errors.Problem, match="would lose rows"):
-                down(empty_dsn, below)
+                down(dsn, below)
             for table in tables:
                 db.execute(f"DELETE FROM llm.{table}")
-            down(empty_dsn, below)
+            down(dsn, below)
         assert db.execute("SELECT user_id FROM llm.users").fetchall() == [(company.user_id,)]
         with pytest.raises(errors.Problem, match="would lose rows"):
-            down(empty_dsn, "0002")
+            down(dsn, "0002")
 
 
 def test_numbers_are_consecutive() -> None:
@@ -284,12 +265,11 @@ def test_migrations_depend_on_what_they_need() -> None:
         assert earlier < later
 
 
-def test_views_are_made_by_psql_too(empty_dsn: str) -> None:
+def test_views_are_made_by_psql_too(dsn: str) -> None:
     """In the order of their paths, and twice, as CREATE OR REPLACE promises."""
-    up(empty_dsn)
-    before = catalog(empty_dsn)
-    drop_repeatables(empty_dsn)
-    with psycopg.connect(empty_dsn, autocommit=True) as db:
+    before = catalog(dsn)
+    drop_repeatables(dsn)
+    with psycopg.connect(dsn, autocommit=True) as db:
         for file in [*repeatables.files(), *repeatables.files()]:
             db.execute(file.path.read_text(encoding="utf-8"))
-    assert catalog(empty_dsn) == before
+    assert catalog(dsn) == before

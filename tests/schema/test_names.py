@@ -13,11 +13,11 @@ from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
 
 from command import ROOT, llm_db
-from conftest import Company, found_company, fresh_database, migrate_template, refused
+from conftest import Company, found_company, fresh_database, refused
 from llm_db import database, files, migrate
 
 Judge = Callable[[str], tuple[bool, str, bool, bool]]
-RULES = "0017.names"
+RULES, LAST_RULE = "0017.names", "0028.emails-in-any-locale"
 
 # Nobody sees these, wherever they are. Written down by hand, once more than in the schema: from Unicode's
 # White_Space, Cc and Default_Ignorable_Code_Point, which Python does not know, and the braille blank.
@@ -52,16 +52,14 @@ QUICK = settings(max_examples=400, deadline=None, suppress_health_check=[HealthC
 
 
 @pytest.fixture(scope="module")
-def judge(server: str) -> Iterator[Judge]:
+def judge(server: str, template: str) -> Iterator[Judge]:
     """What the database says of a text: is it a name, which name is meant by it, is it an e-mail address, ..."""
-    with fresh_database(server) as dsn:
-        migrate_template(**psycopg.conninfo.conninfo_to_dict(dsn))
-        with psycopg.connect(dsn, autocommit=True) as db:
-            query = """
-                SELECT llm.is_name(t), llm.as_name(t), llm.is_email(t), llm.capitals_are_ascii(t)
-                FROM (SELECT %s::text) AS g (t)
-            """
-            yield lambda text: db.execute(query, [text]).fetchone()
+    with fresh_database(server, template) as dsn, psycopg.connect(dsn, autocommit=True) as db:
+        query = """
+            SELECT llm.is_name(t), llm.as_name(t), llm.is_email(t), llm.capitals_are_ascii(t)
+            FROM (SELECT %s::text) AS g (t)
+        """
+        yield lambda text: db.execute(query, [text]).fetchone()
 
 
 @QUICK
@@ -258,25 +256,33 @@ OLD = [
 ]
 
 
-def migrate_until_the_rules(dsn: str) -> None:
+@pytest.fixture(scope="module")
+def before_the_rules(server: str) -> Iterator[str]:
     before = [migration.id for migration in files.migrations() if migration.id < RULES][-1]
-    assert llm_db("migrate", "--to", before, "--dsn", dsn).returncode == 0
-    with psycopg.connect(dsn, autocommit=True) as db:
-        for path in sorted((ROOT / "seeds" / "reference").glob("*.sql")):
-            db.execute(path.read_text(encoding="utf-8"))
+    with fresh_database(server) as dsn:
+        assert llm_db("migrate", "--to", before, "--dsn", dsn).returncode == 0
+        with psycopg.connect(dsn, autocommit=True) as db:
+            for path in sorted((ROOT / "seeds" / "reference").glob("*.sql")):
+                db.execute(path.read_text(encoding="utf-8"))
+        yield dsn
+
+
+@pytest.fixture
+def old_dsn(server: str, before_the_rules: str) -> Iterator[str]:
+    with fresh_database(server, before_the_rules) as dsn:
+        yield dsn
 
 
 @pytest.mark.parametrize(("table", "column", "text", "mended"), OLD)
 def test_an_old_row_that_breaks_a_rule_is_named_and_stays(
-    empty_dsn: str, table: str, column: str, text: str, mended: str | None
+    old_dsn: str, table: str, column: str, text: str, mended: str | None
 ) -> None:
-    migrate_until_the_rules(empty_dsn)
-    with psycopg.connect(empty_dsn, autocommit=True) as db:
+    with psycopg.connect(old_dsn, autocommit=True) as db:
         found_company(db)
         key = db.execute(f"SELECT * FROM llm.{table} LIMIT 1").description[0].name
         where = f"WHERE {key} = (SELECT min({key}) FROM llm.{table})"
         db.execute(f"UPDATE llm.{table} SET {column} = %s {where}", [text])
-        done = llm_db("migrate", "--dsn", empty_dsn)
+        done = llm_db("migrate", "--dsn", old_dsn)
         assert done.returncode == 1
         assert "break the rules of this version: 1" in done.stderr
         update = f"UPDATE llm.{table} SET {column} = "
@@ -292,17 +298,17 @@ def test_an_old_row_that_breaks_a_rule_is_named_and_stays(
             command = command.replace("...", "'someone@example.com'")
         db.execute(command)
         assert mended is None or db.execute(f"SELECT {column} FROM llm.{table} {where}").fetchone() == (mended,)
-    done = llm_db("migrate", "--dsn", empty_dsn)
+    # What comes after the last rule asks no row.
+    done = llm_db("migrate", "--to", LAST_RULE, "--dsn", old_dsn)
     assert done.returncode == 0, done.stderr
 
 
-def test_of_very_many_old_rows_some_are_shown(empty_dsn: str) -> None:
-    migrate_until_the_rules(empty_dsn)
-    with psycopg.connect(empty_dsn, autocommit=True) as db:
+def test_of_very_many_old_rows_some_are_shown(old_dsn: str) -> None:
+    with psycopg.connect(old_dsn, autocommit=True) as db:
         db.execute(
             "INSERT INTO llm.models (model_name, model_type) SELECT n || ' ', 'chat' FROM generate_series(1, 50) AS n"
         )
-    done = llm_db("migrate", "--dsn", empty_dsn)
+    done = llm_db("migrate", "--dsn", old_dsn)
     assert "break the rules of this version: 50" in done.stderr
     assert done.stderr.count("UPDATE llm.models SET model_name = ") == 20
     assert "The rest is shown then." in done.stderr

@@ -22,6 +22,8 @@ LONGEST_STALL = 2 + 1
 def test_writers_do_not_notice_an_upgrade(empty_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # What is usual before and after is the benchmark's to tell.
     monkeypatch.setattr(upgrade, "AROUND_SECONDS", 0.3)
+    # Writers without a pause take the processors from the migration, which they then wait for.
+    monkeypatch.setattr(upgrade, "PAUSE_SECONDS", 0.02)
     upgrade.prepare(empty_dsn, LOGS)
     before = applied(empty_dsn)
     result = upgrade.upgrade(empty_dsn)
