@@ -16,6 +16,8 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from pytest_postgresql import factories
+from pytest_postgresql.executors import NoopExecutor
 
 import kills
 from cluster import HOST, newer_bins, running, server_bin
@@ -54,6 +56,8 @@ def pytest_configure(config: pytest.Config) -> None:
         cluster = running(server_bin())
         config.add_cleanup(cluster.remove)
         os.environ[PORT_VARIABLE] = str(cluster.port)
+    config.option.postgresql_host = HOST
+    config.option.postgresql_port = os.environ[PORT_VARIABLE]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -85,12 +89,18 @@ def newer() -> Iterator[Callable[[str], str]]:
         yield start
 
 
+def migrate_template(**connection: str) -> None:
+    connection.pop("autocommit", None)
+    migrate_database(make_conninfo(**connection))
+
+
+migrated = factories.postgresql_noproc(dbname="llm_test", load=[migrate_template])
+
+
 @pytest.fixture(scope="session")
-def template(server: str) -> Iterator[str]:
+def template(server: str, migrated: NoopExecutor) -> str:
     """A migrated database, to make copies of: who is connected to it stands in the way of the next copy."""
-    with fresh_database(server) as dsn:
-        migrate_database(dsn)
-        yield dsn
+    return make_conninfo(server, dbname=migrated.template_dbname)
 
 
 @pytest.fixture
