@@ -108,7 +108,8 @@ def test_a_restore_of_every_format_is_no_drift_on_any_version(
                 wanted = {"grant"} if name in FORMATS and FORMATS[name][2] else set()
                 assert gone == wanted, (name, version, scratch, [str(one) for one in differences])
             if version != "same" or name in ("custom", "plain, rows by INSERT"):
-                assert reports(to) == told, (name, version)
+                # Some count days until now, and midnight may have come.
+                assert (said := reports(to)) == told or said == reports(dsn), (name, version)
             if to != dsn and version == "same":
                 goes_on(to)
 
