@@ -65,7 +65,7 @@ def test_whom_a_load_waits_for(load: Load, ready: psycopg.Connection, dsn: str, 
     row = f"{session(ready)},2026-03-01 10:00"
     with psycopg.connect(dsn, application_name="the holder") as holder:
         holder.execute(locked)
-        done = load(row, "--wait", "1.5", "--lock-timeout", "0.2", header="session_id,request_time")
+        done = load(row, "--wait", "2.5", "--lock-timeout", "0.8", header="session_id,request_time")
         assert done.returncode == 4, done.stderr
         who = f"pid {holder.info.backend_pid}, application the holder"
         assert f"waiting for {who}" in done.stderr
