@@ -47,13 +47,14 @@ import upgrade
 # The threads of the test run are not used by what is forked.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
-# Sessions that are over, each with its requests, over the days before yesterday.
+# Sessions that are over, over the days before yesterday, each with its requests of the same hour: a request of the next
+# month would hold back the month of its session.
 PAST = """
 INSERT INTO llm.sessions (session_id, user_id, project_id, start_time, end_time, session_type, status)
 SELECT llm.uuidv7(t.start_time), u.user_id, p.project_id, t.start_time, t.start_time + interval '2 h', 'production',
     'completed'
 FROM (
-    SELECT date_trunc('hour', now()) - interval '1 day' - n * make_interval(days => %(days)s) / %(sessions)s
+    SELECT date_trunc('hour', now() - interval '1 day' - n * make_interval(days => %(days)s) / %(sessions)s)
     FROM generate_series(1, %(sessions)s) AS n
 ) AS t (start_time), llm.users AS u, llm.projects AS p;
 INSERT INTO llm.session_logs (
@@ -63,7 +64,7 @@ SELECT s.session_id, n, r.request_time, CASE WHEN n %% 4 > 0 THEN r.request_time
     d.deployment_id, c.config_id, CASE WHEN n %% 3 > 0 THEN t.template_id END, n * 10
 FROM llm.sessions AS s
 CROSS JOIN generate_series(1, 9) AS n
-CROSS JOIN LATERAL (SELECT s.start_time + n * interval '9 minutes') AS r (request_time)
+CROSS JOIN LATERAL (SELECT s.start_time + n * interval '5 minutes') AS r (request_time)
 CROSS JOIN llm.deployments AS d, llm.model_configs AS c, llm.prompt_templates AS t
 WHERE s.end_time IS NOT NULL;
 """
