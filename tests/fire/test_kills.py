@@ -47,13 +47,14 @@ import upgrade
 # The threads of the test run are not used by what is forked.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
-# Sessions that are over, each with its requests, over the days before yesterday.
+# Sessions that are over, over the days before yesterday, each with its requests of the same hour: a request of the next
+# month would hold back the month of its session.
 PAST = """
 INSERT INTO llm.sessions (session_id, user_id, project_id, start_time, end_time, session_type, status)
 SELECT llm.uuidv7(t.start_time), u.user_id, p.project_id, t.start_time, t.start_time + interval '2 h', 'production',
     'completed'
 FROM (
-    SELECT date_trunc('hour', now()) - interval '1 day' - n * make_interval(days => %(days)s) / %(sessions)s
+    SELECT date_trunc('hour', now() - interval '1 day' - n * make_interval(days => %(days)s) / %(sessions)s)
     FROM generate_series(1, %(sessions)s) AS n
 ) AS t (start_time), llm.users AS u, llm.projects AS p;
 INSERT INTO llm.session_logs (
@@ -62,8 +63,8 @@ INSERT INTO llm.session_logs (
 SELECT s.session_id, n, r.request_time, CASE WHEN n %% 4 > 0 THEN r.request_time + n * interval '77 ms' END,
     d.deployment_id, c.config_id, CASE WHEN n %% 3 > 0 THEN t.template_id END, n * 10
 FROM llm.sessions AS s
-CROSS JOIN generate_series(1, %(logs)s) AS n
-CROSS JOIN LATERAL (SELECT s.start_time + n * interval '9 minutes') AS r (request_time)
+CROSS JOIN generate_series(1, 9) AS n
+CROSS JOIN LATERAL (SELECT s.start_time + n * interval '5 minutes') AS r (request_time)
 CROSS JOIN llm.deployments AS d, llm.model_configs AS c, llm.prompt_templates AS t
 WHERE s.end_time IS NOT NULL;
 """
@@ -190,13 +191,17 @@ def progress(*columns: str) -> Callable[[psycopg.Connection], object]:
     return lambda db: db.execute(f"SELECT {', '.join(columns)}").fetchone()
 
 
-def filled(db: psycopg.Connection, days: int, sessions: int, logs: int = 9) -> None:
+def filled(db: psycopg.Connection, days: int, sessions: int) -> None:
     make_model(db)
     found_company(db)
     # The session that runs.
     db.execute("DELETE FROM llm.sessions")
-    for statement in PAST.split(";\n"):
-        db.execute(statement, {"days": days, "sessions": sessions, "logs": logs})
+    # A writer of this kind leaves notes, and counters to be folded.
+    db.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    with db.transaction():
+        for statement in PAST.split(";\n"):
+            db.execute(statement, {"days": days, "sessions": sessions})
+    db.isolation_level = None
     db.execute(COPY)
 
 
@@ -244,9 +249,10 @@ def test_the_backend_of_the_refresher(cluster, kills, seed, tell):
 
 
 def test_maintain(db, server, kills, seed, tell):
-    """Every job of upkeep has something to do."""
+    """There are rows in DEFAULT, open and noted time, counters to be folded, and months past their retention."""
     filled(db, days=200, sessions=60)
     db.execute("INSERT INTO llm.retention (what, keep_months) VALUES ('sessions', 3), ('audit', 12)")
+    assert db.execute("SELECT count(*) > 0 FROM llm.prompt_template_uses WHERE slot < 0").fetchone()[0]
     db.execute("SELECT audit.create_month((now() - n * interval '1 month')::date) FROM generate_series(14, 16) AS n")
     job = Job(
         name_and_close(db),
