@@ -39,7 +39,7 @@ LOGINS = 500
 
 
 def main() -> None:
-    chosen = arguments(__doc__, {"rows": 50, "rounds": 1}, rows=10_000, rounds=5)
+    chosen = arguments(__doc__, {"rows": 50, "rounds": 1}, rows=10_000, rounds=3)
     measured: dict[str, list[tuple[float, float]]] = {}
     with server(chosen.keep) as uri, ExitStack() as ending:
         template = migrated(uri)

@@ -76,7 +76,7 @@ WAYS = {
 def main() -> None:
     # Few rows of COPY, because a row trigger's time grows with the square: each update passes over all earlier versions
     # of its row that the same transaction left behind.
-    chosen = arguments(__doc__, {"seconds": 1, "rounds": 1, "rows": 200}, seconds=3, rounds=3, rows=10_000)
+    chosen = arguments(__doc__, {"seconds": 1, "rounds": 1, "rows": 200}, seconds=2, rounds=3, rows=10_000)
     with server(chosen.keep) as uri, ExitStack() as ending:
         template = migrated(uri)
         dsns = copies(uri, {name: (template, SETUP + change) for name, change in VARIANTS.items()}, ending)
