@@ -2,9 +2,9 @@
 --
 -- Attaching and detaching lock both tables and, through the foreign keys, the tables they refer to. A writer that
 -- already holds one of these and wants the next would deadlock with us, and after deadlock_timeout (1 s) PostgreSQL
--- might end the writer. So we give way first: all locks are asked for within 50 ms, or more the longer that has not been
--- enough, and given back in between. Who opens a session and logs locks sessions first, who logs and ends the session
--- locks them last; we do it in turn, so that writers of either kind who have begun can end.
+-- might end the writer. So we give way first: all locks are asked for within 50 ms, or more the longer that has not
+-- been enough, and given back in between. Who opens a session and logs locks sessions first, who logs and ends the
+-- session locks them last; we do it in turn, so that writers of either kind who have begun can end.
 CREATE OR REPLACE FUNCTION llm.lock_for_month_change(lock_mode text, suffix text)
 RETURNS void
 LANGUAGE plpgsql
