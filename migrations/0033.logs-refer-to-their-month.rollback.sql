@@ -1,4 +1,4 @@
-LOCK TABLE llm.sessions, llm.session_logs IN ACCESS EXCLUSIVE MODE;
+SELECT llm.lock_for_month_change('ACCESS EXCLUSIVE', NULL);
 
 DO $$
 DECLARE

@@ -4,8 +4,35 @@
 -- month of llm.sessions, and cost twice as much with 240 of them as with 3. A session and its logs lie in months of the
 -- same name, so a month's logs refer to the month's sessions. Those in DEFAULT may be of any month that has only half of
 -- its tables, so they go on referring to all sessions; so does such a month, until it is whole.
--- As every writer of both: sessions first.
-LOCK TABLE llm.sessions, llm.session_logs IN ACCESS EXCLUSIVE MODE;
+-- Writers lock these two in either order. As for a change of months, we give way first: both are asked for within 100 ms,
+-- in turn in either order, and given back in between. The runner has more patience than that, but what it waits for behind a
+-- lock that others need ends in a deadlock.
+DO $$
+DECLARE
+    timeout_before constant text := current_setting('lock_timeout');
+    give_up_at constant timestamptz := clock_timestamp() + interval '60 seconds';
+    first text := 'ONLY llm.session_logs';
+    second text := 'ONLY llm.sessions';
+BEGIN
+    LOOP
+        BEGIN
+            PERFORM set_config('lock_timeout', '50ms', true);
+            EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', first);
+            EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', second);
+            EXIT;
+        EXCEPTION
+            WHEN lock_not_available OR deadlock_detected THEN
+                IF clock_timestamp() > give_up_at THEN
+                    RAISE;
+                END IF;
+        END;
+        SELECT second, first INTO first, second;
+        PERFORM pg_sleep(0.05 + random() * 0.2);
+    END LOOP;
+    PERFORM set_config('lock_timeout', timeout_before, true);
+END
+$$;
+
 ALTER TABLE llm.session_logs DROP CONSTRAINT session_logs_session_id_fkey;
 ALTER TABLE llm.session_logs_default ADD CONSTRAINT session_logs_session_id_fkey
     FOREIGN KEY (session_id) REFERENCES llm.sessions (session_id) ON DELETE CASCADE;

@@ -1,5 +1,5 @@
 -- Nothing takes "valid" back, hence new constraints for the old. A key to a partitioned table is never NOT VALID.
-LOCK TABLE llm.sessions, llm.session_logs IN ACCESS EXCLUSIVE MODE;
+SELECT llm.lock_for_month_change('ACCESS EXCLUSIVE', NULL);
 
 DO $$
 DECLARE

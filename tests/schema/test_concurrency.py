@@ -580,9 +580,10 @@ def in_default(db: psycopg.Connection) -> int:
 def foreign_keys_hold(db: psycopg.Connection, company: Company) -> None:
     assert value(db, "SELECT count(*) FROM pg_catalog.pg_constraint WHERE NOT convalidated") == 0
     keys = """
-        SELECT count(*) FROM pg_catalog.pg_constraint AS c
+        SELECT count(DISTINCT c.conrelid) FROM pg_catalog.pg_constraint AS c
         INNER JOIN pg_catalog.pg_inherits AS i ON c.conrelid = i.inhrelid
-        WHERE c.contype = 'f' AND i.inhparent = %s::regclass AND c.confrelid = %s::regclass
+        WHERE c.contype = 'f' AND i.inhparent = %s::regclass
+            AND coalesce(pg_partition_root(c.confrelid), c.confrelid) = %s::regclass
     """
     partitions = "SELECT count(*) FROM pg_catalog.pg_inherits WHERE inhparent = %s::regclass"
     assert value(db, keys, "llm.session_logs", "llm.sessions") == value(db, partitions, "llm.session_logs")

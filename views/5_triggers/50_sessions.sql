@@ -27,6 +27,13 @@ EXECUTE FUNCTION llm.refuse_rewriting('llm.sessions', 'start_time');
 COMMENT ON TRIGGER sessions_are_not_written_over ON llm.sessions IS 'How a session ended is corrected only by who may '
     'correct when it began';
 
+-- Before, as the foreign key's own delete comes after.
+CREATE OR REPLACE TRIGGER sessions_take_their_logs_along
+BEFORE DELETE ON llm.sessions
+FOR EACH ROW EXECUTE FUNCTION llm.delete_logs();
+COMMENT ON TRIGGER sessions_take_their_logs_along ON llm.sessions IS 'Logs that go with their session leave the reports '
+    'at once';
+
 CREATE OR REPLACE TRIGGER sessions_keep_their_month
 AFTER UPDATE ON llm.sessions
 REFERENCING OLD TABLE AS removed NEW TABLE AS added
