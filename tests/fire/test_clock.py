@@ -1,5 +1,5 @@
-"""The server's clock is set forth and back, by minutes and by years, while services write and upkeep runs: nothing is lost
-or counted twice, and no month goes because a clock was wrong for a moment."""
+"""The server's clock is set forth and back, by minutes and by years, while services write and upkeep runs: nothing is
+lost or counted twice, and no month goes because a clock was wrong for a moment."""
 
 import os
 import random
@@ -14,11 +14,11 @@ import psycopg
 import pytest
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from rollup_model import assert_exact, make_model
+from sizes import size
 
 from cluster import SETTINGS, Cluster, server_bin
 from conftest import Company, found_company, migrate_template
-from sizes import size
+from rollup_model import assert_exact, make_model
 
 FAKETIME = os.environ.get("LLM_DB_TEST_FAKETIME")
 pytestmark = pytest.mark.skipif(not FAKETIME, reason="LLM_DB_TEST_FAKETIME names no libfaketime")
@@ -292,7 +292,8 @@ def test_a_walk_through_time(db: psycopg.Connection, dsn: str, clock: Clock, com
                     )
                 except errors.CheckViolation as error:
                     # Of years in which no request can be.
-                    assert "within_2000_to_2099" in str(error.diag.constraint_name), error
+                    if "within_2000_to_2099" not in str(error.diag.constraint_name):
+                        raise
                     refused += 1
                 ended.wait(0.02)
         return written, refused
@@ -352,7 +353,8 @@ def test_a_walk_through_time(db: psycopg.Connection, dsn: str, clock: Clock, com
             db.execute(asleep, [pids])
         written, refused = (sum(one) for one in zip(*(writer.result() for writer in writers), strict=True))
         print(
-            f"{STEPS} steps, {written} logs, {refused} refused, upkeep (runs, cancelled): {upkeep.result()}; seed {seed}"
+            f"{STEPS} steps, {written} logs, {refused} refused, upkeep (runs, cancelled): {upkeep.result()};"
+            f" seed {seed}"
         )
     db.execute("SELECT ops.restart_rollups()")
     maintain(db)

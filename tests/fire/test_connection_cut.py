@@ -20,14 +20,13 @@ from subprocess import CompletedProcess
 import psycopg
 import pytest
 from proxy import Proxy, proxied
-from rollup_model import assert_exact, make_model
+from sizes import size
 
 from cluster import SETTINGS, running, server_bin
 from command import ROOT, environment, llm_db
 from conftest import Company
 from llm_db import database
-from llm_db.errors import LOST
-from sizes import size
+from rollup_model import assert_exact, make_model
 
 CUTS = size(4, 50)
 ROWS, BAD = 2000, 20
@@ -275,4 +274,3 @@ def test_llm_db_asks_its_sessions_to_notice(dsn: str) -> None:
                 assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
             for name, value in (("tcp_keepalives_idle", "30"), ("client_connection_check_interval", "1s")):
                 assert connection.execute(f"SHOW {name}").fetchone() == (value,)
-    assert LOST

@@ -10,11 +10,11 @@ from statistics import median
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from rollup_model import assert_exact, make_model
+from sizes import size
 
 from cluster import running, server_bin
 from conftest import Company, found_company, migrate_template
-from sizes import size
+from rollup_model import assert_exact, make_model
 
 WRITERS = size(100, 1000)
 ROUNDS = 5

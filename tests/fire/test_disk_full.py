@@ -1,5 +1,5 @@
-"""A disk is full: the server's, for its data or for its log of changes (WAL), or the one that llm-db writes to. The error
-says so, nothing is lost or half there, and when there is room the same command simply works."""
+"""A disk is full: the server's, for its data or for its log of changes (WAL), or the one that llm-db writes to. The
+error says so, nothing is lost or half there, and when there is room the same command simply works."""
 
 import os
 import random
@@ -16,12 +16,12 @@ from subprocess import CompletedProcess
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from rollup_model import assert_exact, make_model
+from sizes import size
 
 from cluster import SETTINGS, Cluster, server_bin
 from command import environment, llm_db
 from conftest import Company, found_company, migrate_template
-from sizes import size
+from rollup_model import assert_exact, make_model
 
 ROUNDS = size(1, 20)
 ROWS = 3000
@@ -190,7 +190,8 @@ def drop(server: Server, company: Company, folder: Path) -> Work:
 
 
 def audit(server: Server, company: Company, folder: Path) -> Work:
-    change = f"UPDATE llm.users SET user_name = left(user_name, 3) || {time.monotonic_ns()} WHERE user_id = {company.user_id}"
+    name = f"left(user_name, 3) || {time.monotonic_ns()}"
+    change = f"UPDATE llm.users SET user_name = {name} WHERE user_id = {company.user_id}"
     return lambda server: statement(server, *[change] * 500)
 
 
@@ -311,6 +312,6 @@ def test_no_room_for_what_is_printed(dsn: str, command: list[str]) -> None:
         )  # fmt: skip
     assert done.returncode == 1, done.stderr
     assert done.stderr == (
-        "error: The disk is full that the output is written to: what is there of it is not whole.\n"
+        "error: The disk that the output is written to is full, so it is not whole.\n"
         "hint: make room, and run this again\n"
     )

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from rollup_model import assert_exact, make_model
 
 from conftest import Company
+from rollup_model import assert_exact, make_model
 
 SECONDS = 5
 WRITERS = 4

@@ -11,9 +11,9 @@ from uuid import UUID
 import psycopg
 import pytest
 from psycopg import errors
-from rollup_model import assert_exact, drop_month, make_model
 
 from conftest import Company, found_company
+from rollup_model import assert_exact, drop_month, make_model
 
 REPEATABLE_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ"
 

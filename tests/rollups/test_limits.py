@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import errors, sql
-from rollup_model import assert_exact, make_model
 from test_edges import wait_for_sleep
 
 from command import llm_db
 from conftest import Company
 from llm_db import files
+from rollup_model import assert_exact, make_model
 
 LIMITS = {
     "session_logs": [

@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 from psycopg import errors, sql
-from rollup_model import QUESTIONS, assert_exact, drop_month, make_model
 
 from conftest import found_company
+from rollup_model import QUESTIONS, assert_exact, drop_month, make_model
 
 # Few days, so that they are written, closed, touched and closed again; the months before are there to be dropped.
 DAYS = (0, 0, 0, -1, -1, -2, -8, -31, -32, -62, 1)
