@@ -17,7 +17,7 @@ from conftest import Company, found_company, migrate_template
 from rollup_model import assert_exact, make_model
 
 WRITERS = size(100, 1000)
-ROUNDS = 5
+ROUNDS = size(5, 2)
 SESSION = (
     "INSERT INTO llm.sessions (user_id, project_id, session_type) VALUES (%s, %s, 'production') RETURNING session_id"
 )

@@ -23,7 +23,7 @@ from command import environment, llm_db
 from conftest import Company, found_company, migrate_template
 from rollup_model import assert_exact, make_model
 
-ROUNDS = size(1, 20)
+ROUNDS = size(1, 5)
 ROWS = 3000
 MB = 1 << 20
 
