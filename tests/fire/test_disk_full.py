@@ -146,10 +146,10 @@ def some_logs(company: Company, many: int, days_ago: int = 0) -> str:
 
 
 def load(server: Server, company: Company, folder: Path) -> Work:
-    path = folder / f"{time.monotonic_ns()}.csv"
-    day = time.monotonic_ns() // 1000 % 27 + 1
+    name = time.monotonic_ns()
+    path = folder / f"{name}.csv"
     rows = [
-        f"2026-0{1 + n % 9}-{day:02}T{n % 24:02}:{n % 60:02}:{n % 59:02}.{n:06}Z,{n},s3://logs/{n:0100}"
+        f"2026-0{1 + n % 9}-11T{n % 24:02}:{n % 60:02}:{n % 59:02}.{n:06}Z,{n},s3://logs/{name}/{n:0100}"
         for n in range(ROWS)
     ]
     path.write_text("\n".join(["request_time,token_used,response_s3_path", *rows, "never,1,"]) + "\n")

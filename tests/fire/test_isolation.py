@@ -135,10 +135,14 @@ def test_every_isolation_level_at_once(db: psycopg.Connection, dsn: str, company
         assert ends["done"] > 0
     print(f"{written.total():,} logs, upkeep ran {upkeep.result()} times")
     rows = db.execute(
-        "SELECT session_id, count(*), min(log_sequence), max(log_sequence) FROM llm.session_logs GROUP BY session_id"
+        "SELECT session_id, count(*), max(log_sequence) FROM llm.session_logs GROUP BY session_id"
     ).fetchall()
-    assert {session: many for session, many, *_ in rows} == written
-    assert all((first, last) == (1, many) for _, many, first, last in rows)
+    assert {session: many for session, many, _ in rows} == written
+    # A number that a transaction with several sessions took and gave back may stay free.
+    free = sum(last - many for _, many, last in rows)
+    again = sum(many for writer in writers for name, many in writer.ends.items() if name.startswith("again"))
+    print(f"{free} numbers stayed free, of {again} transactions that were run again")
+    assert free <= again
     used = "SELECT usage_count FROM llm.prompt_templates WHERE template_id = %s"
     assert db.execute(used, [company.template_id]).fetchone() == (written.total(),)
     alone = (
