@@ -30,6 +30,17 @@ DAY = 86_400
 AWAY = [600, -1500, 7 * 3600, -9 * 3600, 3 * DAY, -2 * DAY, 40 * DAY, -70 * DAY, 400 * DAY, -800 * DAY]
 FAR = [1600 * DAY, 28_000 * DAY, -10_000 * DAY]
 TRUE = 0
+# Of what upkeep says while the clock is set about; a step lets timeouts pass at once.
+EXPECTED = (
+    "the clock",
+    "more than ten years old or more than one year ahead",
+    "still to come",
+    "nothing more was closed",
+    "lock timeout",
+    "could not lock",
+    "another change of months",
+    "months that are not dropped",
+)
 
 
 class Clock:
@@ -310,9 +321,8 @@ def test_a_walk_through_time(db: psycopg.Connection, dsn: str, clock: Clock, com
                     cancelled += 1
                     continue
                 for failed in failing:
-                    job = failed.split(":")[0]
-                    assert job in ("refresh", "default rows", "sessions retention", "audit retention"), failed
-                    if job == "refresh" and "the clock was wrong" in failed and chance.random() < 0.5:
+                    assert any(reason in failed for reason in EXPECTED), failed
+                    if "the clock was wrong" in failed and chance.random() < 0.5:
                         connection.execute("SELECT ops.restart_rollups()")
                 calls += 1
                 ended.wait(0.05)
