@@ -232,6 +232,19 @@ def test_a_clock_that_is_ahead_for_a_moment_drops_nothing(
     assert_exact(db)
 
 
+def test_a_clock_that_is_put_right_within_a_transaction(db: psycopg.Connection, clock: Clock, company: Company) -> None:
+    """What the transaction drops goes by when it began."""
+    kept = months(db)
+    for call in (f"SELECT ops.drop_next_month({KEPT}, '-infinity')", f"SELECT audit.drop_old_months({KEPT})"):
+        clock.set(1600 * DAY)
+        db.execute("BEGIN")
+        clock.set(TRUE)
+        with pytest.raises(errors.ObjectNotInPrerequisiteState, match="nothing is dropped: the clock was set"):
+            db.execute(call)
+        db.execute("ROLLBACK")
+    assert months(db) == kept
+
+
 def test_time_that_passes_drops_what_is_past_its_retention(
     db: psycopg.Connection, clock: Clock, company: Company
 ) -> None:

@@ -202,7 +202,7 @@ def migrate(server: Server, company: Company, folder: Path) -> Work:
     return lambda server: llm_db("migrate", "--dsn", server.dsn("new"))
 
 
-FULL_SAYS = ("53100", "No space left on device", "wrote only 4096 of 8192 bytes")
+FULL_SAYS = ("53100", "No space left on device", "wrote only 4096 of 8192 bytes", "could not write init file")
 FULL = [(job, full) for full in ("data", "wal") for job in (load, migrate, maintain, write, refresh, drop, audit)]
 
 
