@@ -281,6 +281,7 @@ def test_who_knows_better_says_so(db: psycopg.Connection, clock: Clock, company:
     assert_exact(db)
 
 
+@pytest.mark.skipif(size(1, 0) == 1, reason="for LLM_DB_TEST_FULL_SIZE=1")
 def test_a_walk_through_time(db: psycopg.Connection, dsn: str, clock: Clock, company: Company) -> None:
     """Services with clocks of their own write, upkeep runs, and reports are asked, while the clock is set about."""
     seed = os.environ.get("LLM_DB_TEST_SEED", "0")
