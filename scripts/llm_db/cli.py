@@ -601,7 +601,7 @@ def as_problem(error: BaseException, command: str | None) -> Problem:
             return sql_problem(error, f"llm-db {command}", otherwise="LLM_DB_DEBUG=1 in the environment shows more")
         case OSError(errno=number) if number in FULL:
             return Problem(
-                f"The disk is full that {error.filename or 'the output'} is written to: what is there of it is not whole.",
+                f"The disk that {error.filename or 'the output'} is written to is full, so it is not whole.",
                 "make room, and run this again",
                 Exit.SQL_FAILED,
             )

@@ -127,7 +127,7 @@ CONNECTION_HINTS = {
     "onnection refused|No such file or directory": "is the server running, and is this its host and port?",
     "starting up|shutting down|recovery|not (currently )?accepting connections": "the server is up, but lets"
     " nobody in now; try again in a moment, or ask its DBA",
-    "No space left on device": DISK_FULL,
+    "No space left on device|could not write init file": DISK_FULL,
     "too many connections|remaining connection slots|too many clients|no more connections": TOO_MANY,
     'role ".*" does not exist': "correct the user name (user= or PGUSER), or have a DBA create the role",
     "is not permitted to log in": "connect as a role that may log in, and act as this one with --role",

@@ -3,7 +3,6 @@
 import socket
 import struct
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -14,8 +13,8 @@ RESET = struct.pack("ii", 1, 0)
 
 
 class Proxy:
-    """Passes on what comes, and counts it. Every connection is cut once all of them together have carried so many bytes,
-    or so many seconds after the first began: by a reset, or by an end as when the other side had said goodbye."""
+    """Passes on what comes, and counts it. Every connection is cut once all of them together have carried so many
+    bytes, or so many seconds after the first began: by a reset, or by an end as when the other side said goodbye."""
 
     def __init__(self, dsn: str) -> None:
         server = conninfo_to_dict(dsn)
@@ -93,9 +92,3 @@ def proxied(dsn: str) -> Iterator[Proxy]:
         yield proxy
     finally:
         proxy.close()
-
-
-def seconds_of(work) -> float:
-    began = time.monotonic()
-    work()
-    return time.monotonic() - began

@@ -1,4 +1,4 @@
-"""How large what is tried is: small in every run of the suite; with LLM_DB_TEST_FULL_SIZE=1 as docs/reliability.md has it."""
+"""How large what is tried is: small in every run, with LLM_DB_TEST_FULL_SIZE=1 as docs/reliability.md has it."""
 
 import os
 

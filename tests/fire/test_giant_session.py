@@ -1,5 +1,5 @@
-"""One session with a million logs (in the suite's default fewer): what is done to it takes as long as its rows are many,
-and what is done to one of its rows no longer than in any other session."""
+"""One session with a million logs (in the suite's default fewer): what is done to it takes as long as its rows are
+many, and what is done to one of its rows no longer than in any other session."""
 
 import csv
 import time
@@ -10,11 +10,11 @@ from statistics import median
 from uuid import UUID
 
 import psycopg
-from rollup_model import assert_exact, make_model
+from sizes import size
 
 from command import llm_db
 from conftest import Company
-from sizes import size
+from rollup_model import assert_exact, make_model
 
 LOGS = size(20_000, 1_000_000)
 BATCH = 1000
@@ -97,7 +97,8 @@ def test_a_giant_session(db: psycopg.Connection, dsn: str, company: Company, tmp
 
     # A row that comes late, and a file.
     db.execute(
-        "INSERT INTO llm.session_logs (session_id, request_time, deployment_id) VALUES (%s, now() - interval '1 day', %s)",
+        "INSERT INTO llm.session_logs (session_id, request_time, deployment_id)"
+        " VALUES (%s, now() - interval '1 day', %s)",
         [giant, company.deployment_id],
     )
     timed("daily_sessions, after a late row", lambda: db.execute("SELECT * FROM reporting.daily_sessions").fetchall())

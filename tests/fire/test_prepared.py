@@ -1,5 +1,5 @@
-"""A transaction is prepared, and forgotten for days: upkeep says so and waits for nobody for long, reports are exact before
-and after it ends, and so they are when the server was killed in between."""
+"""A transaction is prepared, and forgotten for days: upkeep says so and waits for nobody for long, reports are exact
+before and after it ends, and so they are when the server was killed in between."""
 
 import threading
 import time
@@ -9,11 +9,11 @@ import psycopg
 import pytest
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from rollup_model import assert_exact, make_model
+from sizes import size
 
 from cluster import Cluster, running, server_bin
 from conftest import Company, found_company, migrate_template
-from sizes import size
+from rollup_model import assert_exact, make_model
 
 LOG = (
     "INSERT INTO llm.session_logs (session_id, deployment_id, template_id, token_used, request_time)"
@@ -39,8 +39,8 @@ def prepare(dsn: str, company: Company, hours: int, gid: str) -> None:
 def write(connection: psycopg.Connection, company: Company, hours: int) -> None:
     """A new session, a log of just now and one of before, somebody who moves, and a template's name."""
     [session] = connection.execute(
-        "INSERT INTO llm.sessions (user_id, session_type, start_time) VALUES (%s, 'test', now() - make_interval(hours => %s))"
-        " RETURNING session_id",
+        "INSERT INTO llm.sessions (user_id, session_type, start_time)"
+        " VALUES (%s, 'test', now() - make_interval(hours => %s)) RETURNING session_id",
         [company.user_id, hours],
     ).fetchone()
     for at in (hours, 0):

@@ -57,8 +57,11 @@ RETURNS boolean
 LANGUAGE sql
 STABLE
 SET search_path = pg_catalog, pg_temp
--- A refresh a day, by a local time that goes back an hour in autumn, is none.
-RETURN coalesce(clock_timestamp() NOT BETWEEN since AND since + interval '26 hours', false);
+-- A refresh a day, by a local time that goes back an hour in autumn, is none. What a transaction drops goes by the time
+-- of its beginning, and the clock may have been put right since.
+RETURN coalesce(
+    clock_timestamp() < since OR greatest(now(), clock_timestamp()) > since + interval '26 hours', false
+);
 COMMENT ON FUNCTION ops.clock_stepped(timestamptz) IS 'Whether the clock went back since the last refresh, or forward '
     'by over 26 hours, which it also did where nothing was refreshed for so long; false where there was no refresh yet';
 REVOKE ALL ON FUNCTION ops.clock_stepped(timestamptz) FROM public;

@@ -156,6 +156,6 @@ END
 $$;
 COMMENT ON FUNCTION audit.drop_old_months(integer) IS 'Drops the months of audit.changes that are over since more than '
     'keep_months months (UTC), and writes down that it did. Returns how many months it dropped. At least 12 are kept, '
-    'whoever asks; and all while the clock is in doubt (ops.clock_doubt()). lock_not_available where a transaction holds the table for longer than 100 ms: nothing changed, '
-    'call again';
+    'whoever asks, and all while the clock is in doubt (ops.clock_doubt()). lock_not_available where a transaction '
+    'holds the table for longer than 100 ms: nothing changed, call again';
 REVOKE ALL ON FUNCTION audit.drop_old_months(integer) FROM public;
