@@ -629,8 +629,9 @@ def test_a_month_reads_the_rollups_of_a_month(quarter: psycopg.Connection) -> No
         # Nothing is read as a whole but what is open, and small tables.
         scanned = set(re.findall(r"Seq Scan on (\w+)", plan))
         assert scanned.isdisjoint({"usage", "hours", "slowest"} | closed_months), view
-        # 30 days of 100, each perhaps with those before it.
-        assert 0 < rollup_rows_read(plan) < rollup_rows_read(plan_of(view, everything)) / 2, view
+        # 30 days of 100, each perhaps with those before it. Before 18 a plan rounds the rows of each loop.
+        if quarter.info.server_version >= 180000:
+            assert 0 < rollup_rows_read(plan) < rollup_rows_read(plan_of(view, everything)) / 2, view
     # Of all time, but one day per user.
     plan = plan_of("dormant_accounts", "true")
     assert "usage_users_idx" in plan
