@@ -2,8 +2,8 @@
 --
 -- Attaching and detaching lock both tables and, through the foreign keys, the tables they refer to. A writer that
 -- already holds one of these and wants the next would deadlock with us, and after deadlock_timeout (1 s) PostgreSQL
--- might end the writer. So all locks are asked for at once, none for longer than 100 ms, and given back in between:
--- we give way first.
+-- might end the writer. So we give way first: the locks are asked for in the order in which a writer of logs takes its
+-- own, so that one who has begun can end, all of them within 50 ms, and given back in between.
 CREATE OR REPLACE FUNCTION llm.lock_for_month_change(lock_mode text, suffix text)
 RETURNS void
 LANGUAGE plpgsql
@@ -14,8 +14,13 @@ DECLARE
     patience constant interval := coalesce(nullif(current_setting('lock_timeout')::interval, '0'), '60 seconds');
     give_up_at constant timestamptz := clock_timestamp() + patience;
     timeout_before constant text := current_setting('lock_timeout');
-    -- The month's own tables, if it has any: someone may be reading them by their own names.
-    own_tables text;
+    shared constant text [] := ARRAY[
+        'ONLY llm.session_logs', 'ONLY llm.sessions', 'llm.deployments', 'llm.model_configs',
+        'llm.prompt_templates_base', 'llm.users', 'llm.projects', 'llm.session_types', 'llm.session_statuses'
+    ];
+    own text [];
+    taken_by timestamptz;
+    wanted text;
 BEGIN
     -- One change at a time; only other month changes wait here, and they hold nothing that this one wants. An advisory
     -- lock could be taken, and kept, by any login; this one needs a right to write to the partition by its own name.
@@ -34,20 +39,29 @@ BEGIN
         PERFORM set_config('lock_timeout', timeout_before, true);
         RETURN;
     END IF;
-    SELECT string_agg(', ' || own::text, '') INTO own_tables
-    FROM unnest(ARRAY[to_regclass('llm.sessions_' || suffix), to_regclass('llm.session_logs_' || suffix)]) AS own
-    WHERE own IS NOT NULL;
+    -- The month's own tables, if it has any: someone may be reading them by their own names.
+    own := ARRAY(
+        SELECT t::text
+        FROM unnest(ARRAY[
+            'llm.session_logs_default'::regclass, 'llm.sessions_default',
+            to_regclass('llm.session_logs_' || suffix), to_regclass('llm.sessions_' || suffix)
+        ]) AS t
+        WHERE t IS NOT NULL
+    );
     LOOP
         BEGIN
-            PERFORM set_config('lock_timeout', '100ms', true);
-            EXECUTE format(
-                'LOCK TABLE ONLY llm.sessions, ONLY llm.session_logs, llm.users, llm.projects, llm.deployments, '
-                'llm.model_configs, llm.prompt_templates_base, llm.session_types, llm.session_statuses IN %s MODE',
-                lock_mode
-            );
-            EXECUTE format(
-                'LOCK TABLE llm.sessions_default, llm.session_logs_default%s IN ACCESS EXCLUSIVE MODE', own_tables
-            );
+            taken_by := clock_timestamp() + interval '50 ms';
+            FOREACH wanted IN ARRAY shared || own LOOP
+                -- 0 would be for ever.
+                PERFORM set_config(
+                    'lock_timeout',
+                    greatest(1, floor(extract(EPOCH FROM taken_by - clock_timestamp()) * 1000)) || 'ms', true
+                );
+                EXECUTE format(
+                    'LOCK TABLE %s IN %s MODE', wanted,
+                    CASE WHEN wanted = any(shared) THEN lock_mode ELSE 'ACCESS EXCLUSIVE' END
+                );
+            END LOOP;
             PERFORM set_config('lock_timeout', timeout_before, true);
             RETURN;
         EXCEPTION

@@ -7,6 +7,8 @@ CREATE OR REPLACE FUNCTION ops.held_back_by(
 )
 RETURNS text
 LANGUAGE plpgsql
+-- It is asked again while nobody may write: its bounds are to be known to the planner.
+SET plan_cache_mode = force_custom_plan
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -81,6 +83,7 @@ DECLARE
     log_days date [];
     session_days date [];
     reason text;
+    is_open boolean;
     entity text;
 BEGIN
     -- Whoever drops a month holds this lock, so what is there now stays there.
@@ -110,16 +113,22 @@ BEGIN
                 HINT = 'CALL ops.refresh_rollups() rolls up. Of sessions that run no longer, set end_time and status. '
                     'SELECT ops.drop_month(month, with_running => true) takes sessions along that are running.';
     END IF;
-    -- Sessions that ended in open time, or never, are counted as they are.
-    INSERT INTO rollup.sessions (
-        day, month, department_id, sessions, duration_us, requests, requests_without_tokens, tokens, has_project,
-        session_type, status
-    )
-    SELECT
-        s.day, NULL, s.department_id, s.sessions, s.duration_us, s.requests, s.requests_without_tokens, s.tokens,
-        s.has_project, s.session_type, s.status
-    FROM rollup.open_sessions('{}') AS s
-    WHERE s.month = first_day;
+    -- Sessions that ended in open time, or never, are counted as they are. Hardly ever there is one, and what sums them
+    -- up looks at all months.
+    EXECUTE format(
+        'SELECT EXISTS (SELECT FROM llm.%I AS s WHERE s.end_time IS NULL OR s.end_time >= $1)', 'sessions_' || suffix
+    ) INTO is_open USING (SELECT r.closed_before FROM rollup.state AS r);
+    IF is_open THEN
+        INSERT INTO rollup.sessions (
+            day, month, department_id, sessions, duration_us, requests, requests_without_tokens, tokens, has_project,
+            session_type, status
+        )
+        SELECT
+            s.day, NULL, s.department_id, s.sessions, s.duration_us, s.requests, s.requests_without_tokens, s.tokens,
+            s.has_project, s.session_type, s.status
+        FROM rollup.open_sessions('{}') AS s
+        WHERE s.month = first_day;
+    END IF;
     -- Logs first: a session that is still referred to cannot leave.
     FOREACH entity IN ARRAY ARRAY['session_logs', 'sessions'] LOOP
         EXECUTE format('ALTER TABLE llm.%I DETACH PARTITION llm.%I', entity, entity || '_' || suffix);
