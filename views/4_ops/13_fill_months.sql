@@ -92,6 +92,8 @@ REVOKE ALL ON FUNCTION llm.begin_months(date []) FROM public;
 CREATE OR REPLACE FUNCTION ops.index_beside(entity text, part text)
 RETURNS void
 LANGUAGE plpgsql
+-- A million logs are sorted in memory.
+SET maintenance_work_mem = '256MB'
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -185,7 +187,7 @@ DECLARE
         SELECT to_date(substring(c.relname FROM '[0-9_]{7}$'), 'YYYY_MM')
         FROM pg_catalog.pg_inherits AS i
         INNER JOIN pg_catalog.pg_class AS c ON i.inhrelid = c.oid
-        WHERE i.inhparent = 'llm.sessions_beside'::regclass
+        WHERE i.inhparent = to_regclass('llm.sessions_beside')
         ORDER BY c.relname
     );
     entities constant text [] := ARRAY['sessions', 'session_logs'];
@@ -194,6 +196,10 @@ DECLARE
     suffix text;
     names record;
 BEGIN
+    IF months = '{}' THEN
+        RAISE EXCEPTION 'no month was begun'
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'SELECT llm.begin_months(...) begins with them.';
+    END IF;
     -- What takes long comes first, and nobody waits for it.
     FOREACH month IN ARRAY months LOOP
         FOREACH entity IN ARRAY entities LOOP
@@ -202,10 +208,7 @@ BEGIN
     END LOOP;
     PERFORM ops.note_beside();
     -- Foreign keys lock what they refer to: who writes to these tables waits from here on, who refers to them does not.
-    PERFORM ops.lock_giving_way(ARRAY[
-        'LOCK TABLE llm.users, llm.projects, llm.deployments, llm.model_configs, llm.prompt_templates_base, '
-        'llm.session_types, llm.session_statuses IN SHARE ROW EXCLUSIVE MODE'
-    ]);
+    PERFORM ops.lock_giving_way(ARRAY(SELECT r || ' IN SHARE ROW EXCLUSIVE MODE' FROM unnest(ops.referred_to()) AS r));
     FOREACH month IN ARRAY months LOOP
         FOREACH entity IN ARRAY entities LOOP
             PERFORM ops.refer_beside(entity, entity || '_beside' || to_char(month, '_YYYY_MM'));

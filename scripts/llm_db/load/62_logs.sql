@@ -6,4 +6,5 @@ SELECT
     session_id, number, request_time, response_time, token_used,
     deployment_id, config_id, template_id, request_prompt_s3_path, response_s3_path
 FROM pg_temp.load_numbered
+WHERE session_id NOT IN (SELECT s.session_id FROM pg_temp.load_new_sessions AS s WHERE s.is_beside)
 ORDER BY session_id, n
