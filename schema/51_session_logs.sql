@@ -14,8 +14,6 @@ CREATE TABLE llm.session_logs (
     response_s3_path       text        NULL,
 
     CONSTRAINT session_logs_pkey PRIMARY KEY (session_id, log_sequence),
-    CONSTRAINT session_logs_session_id_fkey FOREIGN KEY (session_id)
-        REFERENCES llm.sessions (session_id) ON DELETE CASCADE,
     CONSTRAINT session_logs_deployment_id_fkey FOREIGN KEY (deployment_id) REFERENCES llm.deployments (deployment_id),
     CONSTRAINT session_logs_config_id_fkey FOREIGN KEY (config_id) REFERENCES llm.model_configs (config_id),
     CONSTRAINT session_logs_template_id_fkey FOREIGN KEY (template_id)
@@ -57,6 +55,12 @@ CREATE INDEX session_logs_config_id_idx ON llm.session_logs (config_id) WHERE co
 CREATE INDEX session_logs_template_id_idx ON llm.session_logs (template_id) WHERE template_id IS NOT NULL;
 CREATE INDEX session_logs_request_time_idx ON llm.session_logs (request_time);
 
-CREATE TABLE llm.session_logs_default PARTITION OF llm.session_logs DEFAULT;
+-- Its session (HAS_SESSION) lies in the month of the same name, and that is where each month's logs refer to: a foreign key
+-- of all logs to all sessions would lock every month for each log that is written. ops.make_month() makes these keys. Logs
+-- in DEFAULT may be of a month that has only half of its tables, and refer to all sessions.
+CREATE TABLE llm.session_logs_default PARTITION OF llm.session_logs (
+    CONSTRAINT session_logs_session_id_fkey FOREIGN KEY (session_id)
+        REFERENCES llm.sessions (session_id) ON DELETE CASCADE
+) DEFAULT;
 COMMENT ON TABLE llm.session_logs_default IS 'Logs of months that have no partition yet; llm.move_default_rows() '
     'empties it';

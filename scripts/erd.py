@@ -20,10 +20,18 @@ BEGIN, END = "<!-- ERD: begin -->\n", "<!-- ERD: end -->\n"
 # vocabularies, counters, history. Where a view of llm reads an entity's table, that is the entity: prompt_templates.
 ENTITIES = r"""
 WITH relationships AS (
-    SELECT k.*, substring(col_description(k.conrelid, k.conkey[1]) FROM '\(([A-Z_]+)\)') AS name
+    -- A month's logs refer to the month's sessions.
+    SELECT DISTINCT
+        root.conrelid, root.confrelid, k.conkey, substring(d.description FROM '\(([A-Z_]+)\)') AS name
     FROM pg_constraint AS k
+    CROSS JOIN LATERAL (
+        SELECT
+            coalesce(pg_partition_root(k.conrelid), k.conrelid) AS conrelid,
+            coalesce(pg_partition_root(k.confrelid), k.confrelid) AS confrelid
+    ) AS root
+    CROSS JOIN LATERAL (SELECT col_description(root.conrelid, k.conkey[1]) AS description) AS d
     WHERE k.connamespace = 'llm'::regnamespace AND k.contype = 'f' AND k.conparentid = 0
-        AND col_description(k.conrelid, k.conkey[1]) ~ '\([A-Z_]+\)'
+        AND d.description ~ '\([A-Z_]+\)'
 ), entities AS (
     SELECT stored.oid AS stored, coalesce(view.oid, stored.oid) AS shown, coalesce(view.relname, stored.relname) AS name
     FROM pg_class AS stored
@@ -45,7 +53,10 @@ SELECT
     a.attname,
     replace(replace(format_type(a.atttypid, NULL), 'timestamp with time zone', 'timestamptz'), 'text[]', 'text_list'),
     EXISTS (SELECT FROM pg_constraint WHERE contype = 'p' AND conrelid = e.stored AND s.attnum = ANY (conkey)),
-    EXISTS (SELECT FROM pg_constraint WHERE contype = 'f' AND conrelid = e.stored AND s.attnum = ANY (conkey))
+    EXISTS (
+        SELECT FROM pg_constraint
+        WHERE contype = 'f' AND coalesce(pg_partition_root(conrelid), conrelid) = e.stored AND s.attnum = ANY (conkey)
+    )
 FROM entities AS e
 INNER JOIN pg_attribute AS a ON a.attrelid = e.shown AND a.attnum > 0 AND NOT a.attisdropped
 LEFT JOIN pg_attribute AS s ON s.attrelid = e.stored AND s.attname = a.attname

@@ -21,7 +21,7 @@ import psycopg
 from psycopg import sql
 
 import llm_db as package
-from conftest import server_bin
+from cluster import server_bin
 from llm_db import cli
 
 ROOT = Path(__file__).parents[1]

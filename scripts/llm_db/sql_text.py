@@ -7,6 +7,7 @@ as a comment. Not PostgreSQL's parser, which is made for one version of the gram
 import re
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 
 TOKEN = re.compile(
     r"""
@@ -90,4 +91,4 @@ def end_of_block(text: str, offset: int) -> int:
 def pieces(text: str) -> list[str]:
     """The statements of a file, each with what stands between it and the next one."""
     offsets = [statement.offset for statement in read(text).statements]
-    return [text[start:end] for start, end in zip(offsets, [*offsets[1:], len(text)], strict=True)]
+    return [text[start:end] for start, end in pairwise([*offsets, len(text)])]

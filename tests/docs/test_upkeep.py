@@ -14,8 +14,8 @@ import pytest
 import yaml
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from cluster import server_bin
 from command import ROOT, documented, drop_role, execute, value
-from conftest import server_bin
 
 PAGE = "docs/upkeep.md"
 FIELDS = r"\* \* \* \* \*  "

@@ -13,9 +13,10 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from rollup_model import assert_exact, make_model
 
+from cluster import newer_bins, server_bin
 from command import checkout, documented, llm_db, shell
 from company import CLOSED_BEFORE, found
-from conftest import fresh_database, newer_bins, server_bin
+from conftest import fresh_database
 from llm_db import catalog, check, files, repeatables
 from llm_db.queries import query
 

@@ -11,8 +11,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from cluster import newer_bins
 from command import ROOT, checkout, execute, llm_db, llm_db_process
-from conftest import newer_bins
 from llm_db import check, database, files, repeatables
 
 SCHEMAS = "CREATE SCHEMA llm; CREATE SCHEMA reporting; CREATE SCHEMA ops; -- DOWN -- DROP SCHEMA llm, reporting, ops;"

@@ -1,18 +1,14 @@
 """llm-db doctor: what ops.health says, for people and programs, to whoever looks after the database."""
 
 import json
-import os
-import subprocess
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from cluster import Cluster, running, server_bin
 from command import drop_role, execute, llm_db, value
-from conftest import HOST, server_bin, start_server, unprivileged_user
 
 
 @pytest.fixture
@@ -93,19 +89,17 @@ def test_who_may_not_is_told_what_to_be_granted(dsn: str, login: str) -> None:
     assert value(as_login, "SELECT count(*) > 20 FROM ops.sizes")
 
 
-@pytest.fixture(scope="module")
-def owned() -> Iterator[str]:
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
     """A server of its own, whose database belongs to a role that is no superuser."""
-    with ExitStack() as ending:
-        dsn = make_conninfo(
-            host=HOST, port=start_server(server_bin(), ending.callback), user="postgres", dbname="postgres"
-        )
-        execute(dsn, "CREATE ROLE keeper LOGIN CREATEROLE")
-        execute(dsn, "CREATE DATABASE owned TEMPLATE template0 ENCODING 'UTF8' OWNER keeper")
-        yield make_conninfo(dsn, dbname="owned")
+    with running(server_bin()) as cluster:
+        execute(cluster.dsn, "CREATE ROLE keeper LOGIN CREATEROLE")
+        execute(cluster.dsn, "CREATE DATABASE owned TEMPLATE template0 ENCODING 'UTF8' OWNER keeper")
+        yield cluster
 
 
-def test_an_owner_without_rights_and_a_standby(owned: str) -> None:
+def test_an_owner_without_rights_and_a_standby(cluster: Cluster) -> None:
+    owned = make_conninfo(cluster.dsn, dbname="owned")
     as_keeper = make_conninfo(owned, user="keeper")
     assert llm_db("migrate", "--dsn", as_keeper).returncode == 0
     execute(owned, "CREATE ROLE operator LOGIN IN ROLE llm_operator")
@@ -123,28 +117,9 @@ def test_an_owner_without_rights_and_a_standby(owned: str) -> None:
 
     execute(owned, NO_MONTH)
     execute(owned, "SELECT pg_create_physical_replication_slot('left', true)")
-    become_standby(owned)
+    cluster.stop()
+    (cluster.data / "standby.signal").touch()
+    cluster.start()
     done = llm_db("doctor", "--json", "--dsn", as_operator)
     assert value(owned, "SELECT pg_is_in_recovery()")
     assert (done.returncode, [row["name"] for row in json.loads(done.stdout)]) == (7, ["months_ahead", "months_ahead"])
-
-
-def become_standby(dsn: str) -> None:
-    folder = Path(value(dsn, "SHOW data_directory"))
-    user = unprivileged_user() if os.geteuid() == 0 else None
-    program = value(dsn, "SELECT setting FROM pg_config WHERE name = 'BINDIR'") + "/pg_ctl"
-
-    def pg_ctl(*arguments: str | Path) -> None:
-        subprocess.run(
-            [program, "-D", folder, "-l", folder / "log", *arguments],
-            user=user,
-            extra_groups=[] if user else None,
-            cwd="/",
-            check=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    pg_ctl("-m", "fast", "-w", "stop")
-    (folder / "standby.signal").touch()
-    pg_ctl("-w", "start")

@@ -6,15 +6,14 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from cluster import running, server_bin, unprivileged_user
 from command import drop_role, environment, execute, llm_db, value
-from conftest import HOST, server_bin, start_server, unprivileged_user
 
 COMPANY = """
 SELECT llm.found_department('D1', 'Kim', 'kim@example.com');
@@ -44,23 +43,17 @@ CONNECTIONS = {
 @pytest.fixture(scope="module")
 def other_server() -> Iterator[str]:
     """A server of its own, as strict as need be."""
-    with ExitStack() as ending:
-        dsn = make_conninfo(
-            host=HOST,
-            port=start_server(server_bin(), ending.callback),
-            user="postgres",
-            dbname="postgres",
-        )
-        with psycopg.connect(dsn, autocommit=True) as admin:
+    with running(server_bin()) as cluster:
+        with cluster.connect() as admin:
             for role in ("rejected", "encrypted", "unlisted", "nocreate", "strict CONNECTION LIMIT 0"):
                 admin.execute(f"CREATE ROLE {role} LOGIN")
             admin.execute("CREATE ROLE secret LOGIN PASSWORD 'right'; CREATE ROLE nologin")
             admin.execute("CREATE DATABASE locked ALLOW_CONNECTIONS false")
             admin.execute("CREATE DATABASE private")
             admin.execute("REVOKE CONNECT ON DATABASE private FROM PUBLIC")
-            Path(value(dsn, "SHOW hba_file")).write_text(HBA)
+            (cluster.data / "pg_hba.conf").write_text(HBA)
             admin.execute("SELECT pg_reload_conf()")
-        yield dsn
+        yield cluster.dsn
 
 
 @pytest.mark.parametrize("user", CONNECTIONS)

@@ -18,8 +18,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from cluster import HOST, server_bin, unprivileged_user
 from command import checkout, environment, execute, llm_db, value
-from conftest import HOST, server_bin, unprivileged_user
 
 TOY = {
     "0001.first": "CREATE TABLE public.first (id int); -- DOWN -- DROP TABLE public.first;",

@@ -21,8 +21,9 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from test_history import RELEASE, old_release
 
+from cluster import newer_bins, server_bin
 from command import ROOT, checkout, documented, environment, execute, llm_db, llm_db_process, shell, value
-from conftest import fresh_database, newer_bins, server_bin
+from conftest import fresh_database
 from llm_db import catalog, files
 from llm_db.queries import query
 from llm_db.turn import LOCK

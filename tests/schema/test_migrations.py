@@ -14,7 +14,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from conftest import found_company, fresh_database, server_bin
+from cluster import server_bin
+from conftest import found_company, fresh_database
 from llm_db import database, errors, files, migrate, objects, repeatables
 from llm_db.session import Session
 

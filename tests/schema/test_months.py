@@ -1,13 +1,15 @@
 """Half a month, in every state that DETACH and DROP by hand can leave it in: shown, refused by name, and repaired."""
 
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from itertools import product
+from uuid import UUID
 
 import psycopg
 import pytest
 from psycopg import errors
 
-from conftest import Company
+from conftest import Company, refused
 
 STATES = ["attached", "not attached", "missing"]
 HALVES = [pair for pair in product(STATES, STATES) if pair not in {("attached", "attached"), ("missing", "missing")}]
@@ -15,12 +17,16 @@ MONTH = "2024-03-01"
 PROBLEMS = "SELECT month::text, problem FROM ops.months WHERE problem IS NOT NULL"
 
 
-def write(db: psycopg.Connection, company: Company, at: str) -> None:
-    session = db.execute(
+def begin(db: psycopg.Connection, company: Company, at: str) -> UUID:
+    return db.execute(
         "INSERT INTO llm.sessions (session_id, user_id, session_type, start_time, end_time, status)"
         " VALUES (llm.uuidv7(%(at)s), %(user)s, 'test', %(at)s, %(at)s, 'completed') RETURNING session_id",
         {"at": at, "user": company.user_id},
     ).fetchone()[0]
+
+
+def write(db: psycopg.Connection, company: Company, at: str) -> None:
+    session = begin(db, company, at)
     db.execute(
         "INSERT INTO llm.session_logs (session_id, deployment_id, request_time) VALUES (%s, %s, %s), (%s, %s, %s)",
         [session, company.deployment_id, at] * 2,
@@ -28,20 +34,12 @@ def write(db: psycopg.Connection, company: Company, at: str) -> None:
 
 
 def break_month(db: psycopg.Connection, sessions: str, logs: str) -> None:
-    """As somebody would by hand: logs leave first and come back last, as they refer to sessions."""
-    db.execute("ALTER TABLE llm.session_logs DETACH PARTITION llm.session_logs_2024_03")
-    if sessions != "attached":
-        if db.execute("SELECT count(*) FROM llm.session_logs_2024_03").fetchone() != (0,):
-            # Which keeps rows from being left without their session.
-            db.execute("ALTER TABLE llm.session_logs_2024_03 DROP CONSTRAINT session_logs_session_id_fkey")
-        db.execute("ALTER TABLE llm.sessions DETACH PARTITION llm.sessions_2024_03")
-    if sessions == "missing":
-        db.execute("DROP TABLE llm.sessions_2024_03")
-    if logs == "missing":
-        db.execute("DROP TABLE llm.session_logs_2024_03")
-    if logs == "attached":
-        bounds = "(llm.uuidv7_floor('2024-03-01Z')) TO (llm.uuidv7_floor('2024-04-01Z'))"
-        db.execute(f"ALTER TABLE llm.session_logs ATTACH PARTITION llm.session_logs_2024_03 FOR VALUES FROM {bounds}")
+    """As somebody would by hand."""
+    for table, state in (("session_logs", logs), ("sessions", sessions)):
+        if state != "attached":
+            db.execute(f"ALTER TABLE llm.{table} DETACH PARTITION llm.{table}_2024_03")
+        if state == "missing":
+            db.execute(f"DROP TABLE llm.{table}_2024_03 CASCADE")
 
 
 def stored(db: psycopg.Connection) -> tuple[int, int]:
@@ -55,15 +53,13 @@ def test_half_a_month_is_named_refused_and_repaired(
 ) -> None:
     db.execute("SELECT llm.create_month('2024-03-15')")
     assert db.execute(PROBLEMS).fetchall() == []
-    # With rows, where PostgreSQL lets them stay.
-    kept = sessions == "attached" or logs != "attached"
-    if kept:
-        write(db, company, "2024-03-10 00:00Z")
+    write(db, company, "2024-03-10 00:00Z")
     all_rows = stored(db)
-    gone = (int(kept and sessions == "missing"), 2 * int(kept and logs == "missing"))
+    gone = (int(sessions == "missing"), 2 * int(logs == "missing"))
     break_month(db, sessions, logs)
-    if gone[0] and not gone[1]:
-        # Logs without a session could not come back.
+    if gone == (1, 0):
+        with refused(db, "session_logs_session_id_fkey"):
+            db.execute("SELECT ops.repair_month('2024-03-15')")
         db.execute("DELETE FROM llm.session_logs_2024_03")
         gone = (1, 2)
 
@@ -77,8 +73,13 @@ def test_half_a_month_is_named_refused_and_repaired(
         ("sessions_2024_03" if sessions == "attached" else None, "session_logs_2024_03" if logs == "attached" else None)
     ]
 
-    # Nobody who writes is refused: this goes to DEFAULT, or to the half that is there.
-    write(db, company, "2024-03-20 00:00Z")
+    # Nobody who writes is refused: this goes to DEFAULT, or to the half that is there. But where sessions were detached
+    # and their logs were not, these go on referring to sessions that are no longer of this table.
+    broken_for_writers = (sessions, logs) == ("not attached", "attached")
+    with refused(db, "session_logs_session_id_fkey") if broken_for_writers else nullcontext():
+        write(db, company, "2024-03-20 00:00Z")
+    if broken_for_writers:
+        begin(db, company, "2024-03-20 00:00Z")
     write(db, company, "2024-01-20 00:00Z")
     broken = "the month 2024-03 is not whole: .*llm.session(s|_logs)_2024_03 is (not attached|missing)"
     for statement in (
@@ -104,9 +105,12 @@ def test_half_a_month_is_named_refused_and_repaired(
     assert db.execute("SELECT ops.repair_month('2024-03-15')").fetchone() == (True,)
     assert db.execute(PROBLEMS).fetchall() == []
     assert db.execute(shown).fetchall() == [("sessions_2024_03", "session_logs_2024_03")]
-    assert stored(db) == (all_rows[0] - gone[0] + 1, all_rows[1] - gone[1] + 2)
+    assert stored(db) == (
+        all_rows[0] - gone[0] + 1,
+        all_rows[1] - gone[1] + 2 * (not broken_for_writers),
+    )
     placed = "SELECT count(*) FROM llm.session_logs_2024_03 INNER JOIN llm.sessions_2024_03 USING (session_id)"
-    assert db.execute(placed).fetchone() == (2 + (2 - gone[1] if kept else 0),)
+    assert db.execute(placed).fetchone() == (2 * (not broken_for_writers) + 2 - gone[1],)
     # As one that was made whole.
     write(db, company, "2024-03-30 00:00Z")
     db.execute("DELETE FROM llm.sessions WHERE start_time = '2024-03-30Z'")
@@ -115,6 +119,26 @@ def test_half_a_month_is_named_refused_and_repaired(
     db.execute("CALL ops.refresh_rollups()")
     db.execute("CALL llm.drop_old_months(1)")
     assert db.execute("SELECT count(*) FROM ops.months WHERE month = %s", [MONTH]).fetchone() == (0,)
+
+
+def test_a_month_whose_logs_lost_their_foreign_key(db: psycopg.Connection, company: Company) -> None:
+    db.execute("SELECT llm.create_month('2024-03-15')")
+    write(db, company, "2024-03-10 00:00Z")
+    db.execute("ALTER TABLE llm.session_logs_2024_03 DROP CONSTRAINT session_logs_session_id_fkey")
+    ((_, problem),) = db.execute(PROBLEMS).fetchall()
+    assert problem.startswith(
+        "llm.session_logs_2024_03 has no valid foreign key to its sessions. To have the month back: "
+    )
+    # Not one that was never proven either.
+    db.execute(
+        "ALTER TABLE llm.session_logs_2024_03 ADD CONSTRAINT session_logs_session_id_fkey"
+        " FOREIGN KEY (session_id) REFERENCES llm.sessions_2024_03 ON DELETE CASCADE NOT VALID"
+    )
+    assert db.execute(PROBLEMS).fetchall() == [(MONTH, problem)]
+    assert db.execute("SELECT ops.repair_month('2024-03-15')").fetchone() == (True,)
+    assert db.execute(PROBLEMS).fetchall() == []
+    db.execute("DELETE FROM llm.sessions WHERE start_time = '2024-03-10Z'")
+    assert stored(db) == (1, 0)
 
 
 @pytest.mark.parametrize("table", ["sessions", "session_logs"])
@@ -158,3 +182,62 @@ def test_a_table_that_only_looks_like_a_month_is_none_of_ours(db: psycopg.Connec
     db.execute("CREATE TABLE public.sessions_2024_03 ()")
     assert db.execute(PROBLEMS).fetchall() == []
     assert db.execute("SELECT llm.create_month('2024-03-01')").fetchone() == (True,)
+
+
+# What moves a session to another month: to the foreign key of the month's logs it is gone.
+MOVES = (
+    "UPDATE llm.sessions SET session_id = llm.uuidv7('2024-04-10Z')",
+    "UPDATE llm.sessions SET session_id = llm.uuidv7('2024-04-10Z'), start_time = '2024-04-10Z', end_time = '2024-04-10Z'",
+    # To DEFAULT.
+    "UPDATE llm.sessions SET session_id = llm.uuidv7('2024-07-10Z')",
+    "UPDATE llm.sessions_2024_03 SET session_id = llm.uuidv7('2024-03-11Z')",
+    "UPDATE llm.sessions SET session_id = llm.uuidv7('2024-03-11Z')",
+)
+
+
+@pytest.mark.parametrize("statement", MOVES)
+def test_logs_never_lose_their_session(db: psycopg.Connection, company: Company, statement: str) -> None:
+    db.execute("DELETE FROM llm.sessions")
+    db.execute("CALL llm.create_months('2024-03-01', '2024-04-01')")
+    write(db, company, "2024-03-10 00:00Z")
+    before = db.execute("SELECT * FROM llm.session_logs").fetchall()
+    with pytest.raises(errors.IntegrityError) as error:
+        db.execute(statement)
+    rule = error.value.diag.constraint_name
+    assert rule == ("session_logs_session_id_fkey" if "2024-03-11" in statement else "sessions_keep_their_month")
+    assert db.execute("SELECT * FROM llm.session_logs").fetchall() == before
+
+
+@pytest.mark.parametrize("isolation", psycopg.IsolationLevel)
+def test_nor_by_a_transaction_that_cannot_see_them(
+    db: psycopg.Connection, dsn: str, company: Company, isolation: psycopg.IsolationLevel
+) -> None:
+    db.execute("CALL llm.create_months('2024-03-01', '2024-04-01')")
+    session = begin(db, company, "2024-03-10 00:00Z")
+    with psycopg.connect(dsn) as other:
+        other.isolation_level = isolation
+        other.execute("SELECT FROM llm.session_logs")
+        log = "INSERT INTO llm.session_logs (session_id, deployment_id) VALUES (%s, %s)"
+        db.execute(log, [session, company.deployment_id])
+        with pytest.raises((errors.IntegrityError, errors.SerializationFailure)):
+            other.execute(
+                "UPDATE llm.sessions SET session_id = llm.uuidv7('2024-04-10Z') WHERE session_id = %s", [session]
+            )
+    assert db.execute("SELECT count(*) FROM llm.session_logs").fetchone() == (1,)
+
+
+def test_a_session_without_logs_may_have_another_id_of_its_month(db: psycopg.Connection, company: Company) -> None:
+    db.execute("CALL llm.create_months('2024-03-01', '2024-04-01')")
+    session = begin(db, company, "2024-03-10 00:00Z")
+    new = "UPDATE llm.sessions SET session_id = llm.uuidv7('2024-03-11Z') WHERE session_id = %s"
+    assert db.execute(new, [session]).rowcount == 1
+
+
+def test_a_log_moves_to_a_session_of_another_month(db: psycopg.Connection, company: Company) -> None:
+    db.execute("CALL llm.create_months('2024-03-01', '2024-04-01')")
+    write(db, company, "2024-03-10 00:00Z")
+    for month in ("2024-04-10Z", "2024-07-10Z"):
+        with refused(db, "session_logs_session_id_fkey"):
+            db.execute("UPDATE llm.session_logs SET session_id = llm.uuidv7(%s)", [month])
+        session = begin(db, company, month)
+        assert db.execute("UPDATE llm.session_logs SET session_id = %s", [session]).rowcount == 2

@@ -2,7 +2,7 @@
 logins as docs/roles.md makes them. What the catalog says of every right is in test_privileges.py."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -10,9 +10,10 @@ import pytest
 from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
 
+from cluster import running, server_bin
 from command import execute, llm_db, value
 from company import found as found_small_company
-from conftest import Company, fresh_database, server_bin, start_server
+from conftest import Company, fresh_database
 from logins import CONNECT, LOG, PAGE, SESSION, logins_of_the_page, one, refuses
 
 
@@ -401,15 +402,9 @@ def test_a_report_asks_once_and_a_name_is_still_looked_for(db: psycopg.Connectio
 @pytest.fixture(scope="module")
 def poor_server(request: pytest.FixtureRequest) -> Iterator[str]:
     """A server of its own, whose roles no other test needs, with the analysts' role and an owner who may make none."""
-    ends: list[Callable[[], object]] = []
-    port = start_server(server_bin(), ends.append)
-    try:
-        admin = make_conninfo(host="127.0.0.1", port=port, user="postgres", dbname="postgres")
-        execute(admin, "CREATE ROLE llm_analyst; CREATE ROLE dba LOGIN CREATEDB")
-        yield admin
-    finally:
-        for end in reversed(ends):
-            end()
+    with running(server_bin()) as cluster:
+        execute(cluster.dsn, "CREATE ROLE llm_analyst; CREATE ROLE dba LOGIN CREATEDB")
+        yield cluster.dsn
 
 
 def test_roles_that_may_not_be_made_are_asked_for_and_fail_nobody(poor_server: str, server: str) -> None:

@@ -68,10 +68,11 @@ VOCABULARIES = {
 }
 
 FOREIGN_KEYS = """
-    SELECT c.conname, t.relname, a.attname, f.relname, a.attnotnull
+    -- A month's logs refer to the month's sessions.
+    SELECT DISTINCT c.conname, t.relname, a.attname, f.relname, a.attnotnull
     FROM pg_catalog.pg_constraint AS c
-    INNER JOIN pg_catalog.pg_class AS t ON c.conrelid = t.oid
-    INNER JOIN pg_catalog.pg_class AS f ON c.confrelid = f.oid
+    INNER JOIN pg_catalog.pg_class AS t ON coalesce(pg_partition_root(c.conrelid), c.conrelid) = t.oid
+    INNER JOIN pg_catalog.pg_class AS f ON coalesce(pg_partition_root(c.confrelid), c.confrelid) = f.oid
     INNER JOIN pg_catalog.pg_attribute AS a ON a.attrelid = t.oid AND a.attnum = c.conkey[1]
     WHERE c.contype = 'f' AND c.conparentid = 0 AND c.connamespace = 'llm'::regnamespace
         AND cardinality(c.conkey) = 1

@@ -1,5 +1,5 @@
--- A month is a pair of partitions. Whoever detaches or drops one by hand leaves half a month behind: rows that nobody
--- reads, and a name that is taken.
+-- A month is a pair of partitions, one of which refers to the other. Whoever detaches or drops one by hand leaves half a
+-- month behind: rows that nobody reads, and a name that is taken.
 CREATE OR REPLACE FUNCTION ops.month_problem(month date)
 RETURNS text
 LANGUAGE plpgsql
@@ -33,7 +33,13 @@ BEGIN
         LEFT JOIN pg_class AS c ON c.oid = to_regclass(format('llm.%I', e.entity || '_' || suffix))
         LEFT JOIN pg_inherits AS i ON c.oid = i.inhrelid AND i.inhparent = to_regclass(format('llm.%I', e.entity))
     ) AS h;
-    IF states IN (ARRAY['attached'], ARRAY['missing']) THEN
+    IF states = ARRAY['attached'] AND NOT EXISTS (
+        SELECT FROM pg_constraint AS k
+        WHERE k.conrelid = to_regclass('llm.session_logs_' || suffix) AND k.contype = 'f' AND k.convalidated
+            AND k.confrelid IN (to_regclass('llm.sessions_' || suffix), 'llm.sessions'::regclass)
+    ) THEN
+        faults := format('llm.%I has no valid foreign key to its sessions', 'session_logs_' || suffix);
+    ELSIF states IN (ARRAY['attached'], ARRAY['missing']) THEN
         RETURN NULL;
     END IF;
     RETURN format(
@@ -43,7 +49,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ops.month_problem(date) IS 'What is wrong with the partitions of a month, and what to do about it; '
-    'NULL = nothing: both are attached, or there is none';
+    'NULL = nothing: both are attached and one refers to the other, or there is none';
 REVOKE ALL ON FUNCTION ops.month_problem(date) FROM public;
 
 -- today is given, so that the function depends on nothing but its arguments.

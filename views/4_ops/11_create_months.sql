@@ -136,6 +136,23 @@ COMMENT ON FUNCTION ops.attach_month(text, date) IS 'Attaches the table that has
     'llm.session_logs, for those who hold the locks';
 REVOKE ALL ON FUNCTION ops.attach_month(text, date) FROM public;
 
+CREATE OR REPLACE FUNCTION ops.refer_to_sessions(logs text, its_sessions text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format(
+        'ALTER TABLE llm.%I ADD CONSTRAINT session_logs_session_id_fkey FOREIGN KEY (session_id) '
+        'REFERENCES llm.%I (session_id) ON DELETE CASCADE',
+        logs, its_sessions
+    );
+END
+$$;
+COMMENT ON FUNCTION ops.refer_to_sessions(text, text) IS 'The foreign key of a month''s logs to the month''s sessions, '
+    'both given by their tables'' names; proven for all rows at once';
+REVOKE ALL ON FUNCTION ops.refer_to_sessions(text, text) FROM public;
+
 CREATE OR REPLACE FUNCTION ops.make_month(month date)
 RETURNS void
 LANGUAGE plpgsql
@@ -162,16 +179,15 @@ BEGIN
     IF EXISTS (SELECT FROM llm.sessions_default AS s WHERE s.session_id >= low AND s.session_id < high) THEN
         RAISE NOTICE 'moving the rows of % out of DEFAULT', to_char(first_day, 'YYYY-MM');
     END IF;
-    -- Logs that are there already, attached or not, may be of sessions that lie in DEFAULT, and their foreign key would
-    -- delete them when these leave it, below. Attaching brings it back.
+    -- Logs that are there already, attached or not, may be of sessions that lie in DEFAULT, and a foreign key to all
+    -- sessions would delete them when these leave it, below.
     IF logs_attached THEN
         EXECUTE format('ALTER TABLE llm.session_logs DETACH PARTITION llm.%I', 'session_logs_' || suffix);
     END IF;
     FOR foreign_key IN
         SELECT conname
         FROM pg_constraint
-        WHERE conrelid = to_regclass('llm.session_logs_' || suffix) AND confrelid = 'llm.sessions'::regclass
-            AND contype = 'f' AND conparentid = 0
+        WHERE conrelid = to_regclass('llm.session_logs_' || suffix) AND contype = 'f' AND conkey = ARRAY[1::smallint]
     LOOP
         EXECUTE format('ALTER TABLE llm.%I DROP CONSTRAINT %I', 'session_logs_' || suffix, foreign_key);
     END LOOP;
@@ -195,8 +211,8 @@ BEGIN
         END IF;
     END LOOP;
 
-    -- Sessions first: attaching the logs checks their foreign key to them, over all rows at once.
-    FOR entity IN SELECT u FROM unnest(unattached) AS u ORDER BY u DESC LOOP
+    PERFORM ops.refer_to_sessions('session_logs_' || suffix, 'sessions_' || suffix);
+    FOREACH entity IN ARRAY unattached LOOP
         PERFORM ops.attach_month(entity, month);
     END LOOP;
 END

@@ -134,8 +134,6 @@ BEGIN
         SELECT format('ALTER TABLE llm.%I ADD CONSTRAINT %I %s', part, k.conname, pg_get_constraintdef(k.oid))
         FROM pg_catalog.pg_constraint AS k
         WHERE k.conrelid = to_regclass(format('llm.%I', entity)) AND k.contype = 'f' AND k.conparentid = 0
-            -- The sessions are not there yet.
-            AND k.confrelid <> 'llm.sessions'::regclass
     LOOP
         EXECUTE statement;
     END LOOP;
@@ -206,6 +204,10 @@ BEGIN
             PERFORM ops.index_beside(entity, entity || '_beside' || to_char(month, '_YYYY_MM'));
         END LOOP;
     END LOOP;
+    FOREACH month IN ARRAY months LOOP
+        suffix := to_char(month, '_YYYY_MM');
+        PERFORM ops.refer_to_sessions('session_logs_beside' || suffix, 'sessions_beside' || suffix);
+    END LOOP;
     PERFORM ops.note_beside();
     -- Foreign keys lock what they refer to: who writes to these tables waits from here on, who refers to them does not.
     PERFORM ops.lock_giving_way(ARRAY(SELECT r || ' IN SHARE ROW EXCLUSIVE MODE' FROM unnest(ops.referred_to()) AS r));
@@ -218,7 +220,6 @@ BEGIN
     FOREACH month IN ARRAY months LOOP
         PERFORM ops.require_new_month(month);
         suffix := to_char(month, '_YYYY_MM');
-        -- Sessions first: the logs refer to them.
         FOREACH entity IN ARRAY entities LOOP
             EXECUTE format(
                 'ALTER TABLE llm.%I DETACH PARTITION llm.%I', entity || '_beside', entity || '_beside' || suffix

@@ -26,3 +26,10 @@ FOR EACH ROW WHEN (
 EXECUTE FUNCTION llm.refuse_rewriting('llm.sessions', 'start_time');
 COMMENT ON TRIGGER sessions_are_not_written_over ON llm.sessions IS 'How a session ended is corrected only by who may '
     'correct when it began';
+
+CREATE OR REPLACE TRIGGER sessions_keep_their_month
+AFTER UPDATE ON llm.sessions
+REFERENCING OLD TABLE AS removed NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION llm.refuse_another_month();
+COMMENT ON TRIGGER sessions_keep_their_month ON llm.sessions IS 'A new session_id lies in the month of the old one, so '
+    'that logs never lose their session';
