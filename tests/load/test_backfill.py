@@ -206,7 +206,9 @@ WITH tables AS (
         relreplident, relrowsecurity, relforcerowsecurity, relhastriggers, relispartition, obj_description(oid))
     FROM (SELECT * FROM tables UNION ALL SELECT * FROM indexes) AS r
     UNION ALL
-    SELECT 'parent', name, (SELECT string_agg(i.inhparent::regclass::text, ' ') FROM pg_inherits AS i WHERE i.inhrelid = oid)
+    SELECT 'parent', name, (
+        SELECT string_agg(i.inhparent::regclass::text, ' ') FROM pg_inherits AS i WHERE i.inhrelid = oid
+    )
     FROM (SELECT * FROM tables UNION ALL SELECT * FROM indexes) AS r
     UNION ALL
     SELECT 'column', t.name, concat_ws('|', a.attnum, a.attname, a.atttypid, a.attnotnull, a.attgenerated, a.attidentity,
@@ -215,11 +217,12 @@ WITH tables AS (
     FROM tables AS t INNER JOIN pg_attribute AS a ON t.oid = a.attrelid AND a.attnum > 0
     LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     UNION ALL
+    -- A foreign key is inherited or not whatever connoinherit says.
     SELECT 'constraint', t.name, concat_ws('|', k.conname, k.contype, k.convalidated, k.condeferrable, k.conislocal,
-        k.coninhcount, k.connoinherit, k.conparentid <> 0, pg_get_constraintdef(k.oid), obj_description(k.oid))
+        k.coninhcount, k.connoinherit AND k.contype <> 'f', k.conparentid <> 0, pg_get_constraintdef(k.oid), obj_description(k.oid))
     FROM tables AS t INNER JOIN pg_constraint AS k ON t.oid = k.conrelid
     UNION ALL
-    SELECT 'referred to', t.name, concat_ws('|', k.conname, k.conrelid::regclass, k.convalidated)
+    SELECT 'referred to', t.name, concat_ws('|', regexp_replace(k.conname, '_[0-9]+$', ''), k.conrelid::regclass, k.convalidated)
     FROM tables AS t INNER JOIN pg_constraint AS k ON t.oid = k.confrelid
     UNION ALL
     SELECT 'index', name, pg_get_indexdef(oid) FROM indexes
@@ -239,7 +242,9 @@ WITH tables AS (
     FROM tables AS t INNER JOIN pg_depend AS d ON d.classid = 'pg_class'::regclass AND d.objid = t.oid
     GROUP BY t.name, d.deptype, d.refclassid
 )
-SELECT about, replace(name, %(month)s, 'MONTH'), replace(fact, %(month)s, 'MONTH') FROM facts ORDER BY 1, 2, 3
+SELECT about, replace(name, %(month)s, 'MONTH'), replace(translate(fact, '-', '_'), %(month)s, 'MONTH')
+FROM facts
+ORDER BY 1, 2, 3
 """
 # What a DBA may have added, and a month has too.
 OF_A_DBA = """
@@ -314,8 +319,8 @@ def fill(db: psycopg.Connection, company: Company, **wrong: object) -> None:
         ({"user_id": 99}, "sessions_user_id_fkey"),
         ({"deployment_id": 99}, "session_logs_deployment_id_fkey"),
         ({"config_id": 99}, "session_logs_config_id_fkey"),
-        # Its count would be of nothing.
-        ({"template_id": 99}, "session_logs_template_id_fkey"),
+        # Uses are counted first.
+        ({"template_id": 99}, "prompt_template_uses_template_id_fkey"),
         ({"log_sequence": 0}, "session_logs_log_sequence_positive"),
         ({"request_time": "1999-01-01Z"}, "session_logs_request_time_within_2000_to_2099"),
         ({"response_s3_path": "/tmp/x"}, "session_logs_response_s3_path_is_s3_uri"),
@@ -347,7 +352,8 @@ def test_months_that_are_not_new_are_refused(db: psycopg.Connection, dsn: str, c
     db.execute("SELECT llm.create_month('2024-02-01')")
     with pytest.raises(errors.SerializationFailure, match="2024-02 is not new"):
         db.execute("SELECT llm.begin_months('{2024-03-01, 2024-02-01}')")
-    with refused(db, None):
+    # And rows that are not of these months.
+    with pytest.raises(errors.CheckViolation, match="no partition"), db.transaction():
         db.execute("SELECT llm.begin_months('{2024-04-01}')")
         fill(db, company)
 
@@ -382,14 +388,14 @@ def test_a_refresh_meanwhile_loses_nothing(db: psycopg.Connection, dsn: str, com
         db.execute("CALL ops.refresh_rollups()")
         assert one(db, "SELECT closed_before > '2024-04-01' FROM rollup.state")
         db.execute("SELECT ops.restart_rollups()")
-        filler.execute("SAVEPOINT attached")
-        filler.execute("SELECT llm.attach_months()")
+        filler.execute("SAVEPOINT noted")
+        filler.execute("SELECT ops.note_beside()")
         db.execute("CALL ops.refresh_rollups(patience => '10 ms')")
         assert not one(db, "SELECT closed_before > '2024-03-01' FROM rollup.state")
-        filler.execute("ROLLBACK TO attached")
+        filler.execute("ROLLBACK TO noted")
         db.execute("CALL ops.refresh_rollups()")
-        filler.execute("SELECT llm.attach_months()")
         assert one(db, requests) == 0
+        filler.execute("SELECT llm.attach_months()")
     assert one(db, requests) == 2
     db.execute("CALL ops.refresh_rollups()")
     assert one(db, requests) == 2

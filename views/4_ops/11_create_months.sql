@@ -221,10 +221,10 @@ COMMENT ON FUNCTION ops.make_month(date) IS 'Makes what is missing of a month, f
     'ops.repair_month(), which hold the locks. What is there of it stays as it is, rows and all';
 REVOKE ALL ON FUNCTION ops.make_month(date) FROM public;
 
-CREATE OR REPLACE FUNCTION llm.create_month(month date)
-RETURNS boolean
+CREATE OR REPLACE FUNCTION ops.require_month(month date)
+RETURNS void
 LANGUAGE plpgsql
-SECURITY DEFINER
+IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -233,6 +233,19 @@ BEGIN
         RAISE EXCEPTION 'there can be no month %', coalesce(month::text, 'NULL')
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give any day of the years 1970 to 9999.';
     END IF;
+END
+$$;
+COMMENT ON FUNCTION ops.require_month(date) IS 'Raises where a day is of no month that sessions can be of';
+REVOKE ALL ON FUNCTION ops.require_month(date) FROM public;
+
+CREATE OR REPLACE FUNCTION llm.create_month(month date)
+RETURNS boolean
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM ops.require_month(month);
     IF ops.month_exists(month) THEN
         RETURN false;
     END IF;

@@ -4,29 +4,32 @@
 -- nor a trigger, and are attached when they are full. What a row goes through otherwise is done here for all rows at
 -- once: keys, indexes, foreign keys, uses of templates, notes for the rollups. Nothing is believed of whoever filled
 -- them: the server proves it on the tables.
-CREATE OR REPLACE FUNCTION ops.require_new_month(month date)
+CREATE OR REPLACE FUNCTION ops.require_new_month(month date, look_in_default boolean)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    low constant uuid := llm.uuidv7_floor(date_trunc('month', month::timestamp) AT TIME ZONE 'UTC');
-    high constant uuid := llm.uuidv7_floor(
-        (date_trunc('month', month::timestamp) + interval '1 month') AT TIME ZONE 'UTC'
-    );
+    low uuid;
+    high uuid;
+    is_there boolean := ops.month_exists(month);
 BEGIN
-    IF ops.month_exists(month)
-        OR EXISTS (SELECT FROM llm.sessions_default AS s WHERE s.session_id >= low AND s.session_id < high)
-        OR EXISTS (SELECT FROM llm.session_logs_default AS l WHERE l.session_id >= low AND l.session_id < high) THEN
+    IF look_in_default AND NOT is_there THEN
+        low := llm.uuidv7_floor(date_trunc('month', month::timestamp) AT TIME ZONE 'UTC');
+        high := llm.uuidv7_floor((date_trunc('month', month::timestamp) + interval '1 month') AT TIME ZONE 'UTC');
+        is_there := EXISTS (SELECT FROM llm.sessions_default AS s WHERE s.session_id >= low AND s.session_id < high)
+            OR EXISTS (SELECT FROM llm.session_logs_default AS l WHERE l.session_id >= low AND l.session_id < high);
+    END IF;
+    IF is_there THEN
         -- A serialization failure, as it may have come while the month was filled.
         RAISE EXCEPTION 'the month % is not new: it is there, or rows of it are in DEFAULT', to_char(month, 'YYYY-MM')
             USING ERRCODE = 'serialization_failure', HINT = 'Write to llm.sessions and llm.session_logs.';
     END IF;
 END
 $$;
-COMMENT ON FUNCTION ops.require_new_month(date) IS 'Raises where a month, given by any day of it, has its partitions or '
-    'rows in DEFAULT';
-REVOKE ALL ON FUNCTION ops.require_new_month(date) FROM public;
+COMMENT ON FUNCTION ops.require_new_month(date, boolean) IS 'Raises serialization_failure where a month, given by any '
+    'day of it, has its partitions or, if that is asked for, rows in DEFAULT';
+REVOKE ALL ON FUNCTION ops.require_new_month(date, boolean) FROM public;
 
 CREATE OR REPLACE FUNCTION llm.begin_months(months date [])
 RETURNS void
@@ -63,8 +66,12 @@ BEGIN
             EXECUTE format('GRANT INSERT ON llm.%I TO %s', beside, writers);
         END IF;
     END LOOP;
+    FOREACH month IN ARRAY months LOOP
+        PERFORM ops.require_month(month);
+        -- Whoever has looked into DEFAULT is in the way of all who make months, and we are only about to begin.
+        PERFORM ops.require_new_month(month, false);
+    END LOOP;
     FOR month IN SELECT DISTINCT date_trunc('month', m::timestamp)::date FROM unnest(months) AS m LOOP
-        PERFORM ops.require_new_month(month);
         low := llm.uuidv7_floor(month::timestamp AT TIME ZONE 'UTC');
         high := llm.uuidv7_floor((month + interval '1 month') AT TIME ZONE 'UTC');
         FOREACH entity IN ARRAY ARRAY['sessions', 'session_logs'] LOOP
@@ -85,8 +92,7 @@ END
 $$;
 COMMENT ON FUNCTION llm.begin_months(date []) IS 'Makes llm.sessions_beside and llm.session_logs_beside, which take the '
     'rows of these months (UTC), each given by any day of it, until llm.attach_months() makes them part of llm.sessions '
-    'and llm.session_logs. Raises where a month is there already, or has rows in DEFAULT. Whoever may INSERT there may '
-    'INSERT here';
+    'and llm.session_logs. Raises where a month is there already. Whoever may INSERT there may INSERT here';
 REVOKE ALL ON FUNCTION llm.begin_months(date []) FROM public;
 
 CREATE OR REPLACE FUNCTION ops.index_beside(entity text, part text)
@@ -218,7 +224,7 @@ BEGIN
     END LOOP;
     PERFORM llm.lock_for_month_change('SHARE ROW EXCLUSIVE', NULL);
     FOREACH month IN ARRAY months LOOP
-        PERFORM ops.require_new_month(month);
+        PERFORM ops.require_new_month(month, true);
         suffix := to_char(month, '_YYYY_MM');
         FOREACH entity IN ARRAY entities LOOP
             EXECUTE format(
