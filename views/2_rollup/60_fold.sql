@@ -33,13 +33,14 @@ SET jit = off
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    lowest constant uuid := rollup.first_logged(low, high);
     first_day date;
     last_day date;
 BEGIN
     WITH facts AS MATERIALIZED (
         SELECT f.*, rollup.latency_bucket(f.latency_us) AS bucket
         FROM rollup.log_facts AS f
-        WHERE f.request_time >= low AND f.request_time < high
+        WHERE f.request_time >= low AND f.request_time < high AND f.session_id >= lowest
     ), sums AS MATERIALIZED (
         -- One pass for all dimensions, and one for their histograms: in a single pass every cell would carry every sum,
         -- which takes a quarter longer. By user and day a histogram would be as long as the list of latencies.
