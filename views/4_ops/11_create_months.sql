@@ -12,8 +12,8 @@ RETURN ARRAY[
     'llm.deployments', 'llm.model_configs', 'llm.prompt_templates_base', 'llm.users', 'llm.projects',
     'llm.session_types', 'llm.session_statuses'
 ];
-COMMENT ON FUNCTION ops.referred_to() IS 'The tables that logs and sessions refer to, in the order in which a writer of '
-    'logs locks them';
+COMMENT ON FUNCTION ops.referred_to() IS 'The tables that logs and sessions refer to, in the order in which a writer '
+    'of logs locks them';
 REVOKE ALL ON FUNCTION ops.referred_to() FROM public;
 
 CREATE OR REPLACE FUNCTION ops.lock_giving_way(wanted text [])
@@ -61,9 +61,9 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION ops.lock_giving_way(text []) IS 'Takes locks, each given as what follows LOCK TABLE, without ever '
-    'making a writer wait for more than moments or deadlock; gives up with lock_not_available after lock_timeout, or 60 '
-    'seconds without one, and where a writer waits for a row of this transaction';
+COMMENT ON FUNCTION ops.lock_giving_way(text []) IS 'Takes locks, each given as what follows LOCK TABLE, without ever'
+    ' making a writer wait for more than moments or deadlock; gives up with lock_not_available after lock_timeout, or'
+    ' 60 seconds without one, and where a writer waits for a row of this transaction';
 REVOKE ALL ON FUNCTION ops.lock_giving_way(text []) FROM public;
 
 CREATE OR REPLACE FUNCTION llm.lock_for_month_change(lock_mode text, suffix text)
@@ -108,8 +108,8 @@ BEGIN
     );
 END
 $$;
-COMMENT ON FUNCTION llm.lock_for_month_change(text, text) IS 'Takes the turn of those who change months and, unless the '
-    'mode is NULL, locks what a change of months needs, as ops.lock_giving_way() does';
+COMMENT ON FUNCTION llm.lock_for_month_change(text, text) IS 'Takes the turn of those who change months and, unless '
+    'the mode is NULL, locks what a change of months needs, as ops.lock_giving_way() does';
 REVOKE ALL ON FUNCTION llm.lock_for_month_change(text, text) FROM public;
 
 CREATE OR REPLACE FUNCTION ops.attach_month(entity text, month date)

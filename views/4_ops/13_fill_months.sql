@@ -75,8 +75,8 @@ BEGIN
         low := llm.uuidv7_floor(month::timestamp AT TIME ZONE 'UTC');
         high := llm.uuidv7_floor((month + interval '1 month') AT TIME ZONE 'UTC');
         FOREACH entity IN ARRAY ARRAY['sessions', 'session_logs'] LOOP
-            beside := entity || '_beside';
-            part := beside || to_char(month, '_YYYY_MM');
+            -- With a hyphen where its own name has an underscore: an index gets the name it is to have, but for that.
+            part := entity || to_char(month, '_YYYY-MM');
             -- The CHECK says what the bounds will say, so that attaching has nothing to look through.
             EXECUTE format(
                 'CREATE TABLE llm.%I (LIKE llm.%I INCLUDING ALL EXCLUDING INDEXES, '
@@ -84,15 +84,17 @@ BEGIN
                 part, entity, low, high
             );
             EXECUTE format(
-                'ALTER TABLE llm.%I ATTACH PARTITION llm.%I FOR VALUES FROM (%L) TO (%L)', beside, part, low, high
+                'ALTER TABLE llm.%I ATTACH PARTITION llm.%I FOR VALUES FROM (%L) TO (%L)', entity || '_beside', part,
+                low, high
             );
         END LOOP;
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION llm.begin_months(date []) IS 'Makes llm.sessions_beside and llm.session_logs_beside, which take the '
-    'rows of these months (UTC), each given by any day of it, until llm.attach_months() makes them part of llm.sessions '
-    'and llm.session_logs. Raises where a month is there already. Whoever may INSERT there may INSERT here';
+COMMENT ON FUNCTION llm.begin_months(date []) IS 'Makes llm.sessions_beside and llm.session_logs_beside, which take '
+    'the rows of these months (UTC), each given by any day of it, until llm.attach_months() makes them part of '
+    'llm.sessions and llm.session_logs. Raises where a month is there already. Whoever may INSERT there may INSERT '
+    'here';
 REVOKE ALL ON FUNCTION llm.begin_months(date []) FROM public;
 
 CREATE OR REPLACE FUNCTION ops.index_beside(entity text, part text)
@@ -124,8 +126,8 @@ BEGIN
     EXECUTE format('ANALYZE llm.%I', part);
 END
 $$;
-COMMENT ON FUNCTION ops.index_beside(text, text) IS 'Gives a table beside llm.sessions or llm.session_logs the keys and '
-    'indexes of these, and statistics';
+COMMENT ON FUNCTION ops.index_beside(text, text) IS 'Gives a table beside llm.sessions or llm.session_logs the keys '
+    'and indexes of these, and statistics';
 REVOKE ALL ON FUNCTION ops.index_beside(text, text) FROM public;
 
 CREATE OR REPLACE FUNCTION ops.refer_beside(entity text, part text)
@@ -145,8 +147,8 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION ops.refer_beside(text, text) IS 'Gives a table beside llm.sessions or llm.session_logs their foreign '
-    'keys, each proven for all rows at once';
+COMMENT ON FUNCTION ops.refer_beside(text, text) IS 'Gives a table beside llm.sessions or llm.session_logs their '
+    'foreign keys, each proven for all rows at once';
 REVOKE ALL ON FUNCTION ops.refer_beside(text, text) FROM public;
 
 CREATE OR REPLACE FUNCTION ops.note_beside()
@@ -188,7 +190,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     months constant date [] := ARRAY(
-        SELECT to_date(substring(c.relname FROM '[0-9_]{7}$'), 'YYYY_MM')
+        SELECT to_date(right(c.relname, 7), 'YYYY-MM')
         FROM pg_catalog.pg_inherits AS i
         INNER JOIN pg_catalog.pg_class AS c ON i.inhrelid = c.oid
         WHERE i.inhparent = to_regclass('llm.sessions_beside')
@@ -197,8 +199,9 @@ DECLARE
     entities constant text [] := ARRAY['sessions', 'session_logs'];
     month date;
     entity text;
-    suffix text;
-    names record;
+    part text;
+    own text;
+    statement text;
 BEGIN
     IF months = '{}' THEN
         RAISE EXCEPTION 'no month was begun'
@@ -207,50 +210,57 @@ BEGIN
     -- What takes long comes first, and nobody waits for it.
     FOREACH month IN ARRAY months LOOP
         FOREACH entity IN ARRAY entities LOOP
-            PERFORM ops.index_beside(entity, entity || '_beside' || to_char(month, '_YYYY_MM'));
+            PERFORM ops.index_beside(entity, entity || to_char(month, '_YYYY-MM'));
         END LOOP;
     END LOOP;
     FOREACH month IN ARRAY months LOOP
-        suffix := to_char(month, '_YYYY_MM');
-        PERFORM ops.refer_to_sessions('session_logs_beside' || suffix, 'sessions_beside' || suffix);
+        PERFORM ops.refer_to_sessions(
+            'session_logs' || to_char(month, '_YYYY-MM'), 'sessions' || to_char(month, '_YYYY-MM')
+        );
     END LOOP;
     PERFORM ops.note_beside();
     -- Foreign keys lock what they refer to: who writes to these tables waits from here on, who refers to them does not.
     PERFORM ops.lock_giving_way(ARRAY(SELECT r || ' IN SHARE ROW EXCLUSIVE MODE' FROM unnest(ops.referred_to()) AS r));
     FOREACH month IN ARRAY months LOOP
         FOREACH entity IN ARRAY entities LOOP
-            PERFORM ops.refer_beside(entity, entity || '_beside' || to_char(month, '_YYYY_MM'));
+            PERFORM ops.refer_beside(entity, entity || to_char(month, '_YYYY-MM'));
         END LOOP;
     END LOOP;
     PERFORM llm.lock_for_month_change('SHARE ROW EXCLUSIVE', NULL);
     FOREACH month IN ARRAY months LOOP
         PERFORM ops.require_new_month(month, true);
-        suffix := to_char(month, '_YYYY_MM');
         FOREACH entity IN ARRAY entities LOOP
-            EXECUTE format(
-                'ALTER TABLE llm.%I DETACH PARTITION llm.%I', entity || '_beside', entity || '_beside' || suffix
-            );
+            part := entity || to_char(month, '_YYYY-MM');
+            own := entity || to_char(month, '_YYYY_MM');
+            EXECUTE format('ALTER TABLE llm.%I DETACH PARTITION llm.%I', entity || '_beside', part);
             -- Names last: who makes the same month meanwhile is not held up by ours, and the month is not new then.
-            EXECUTE format('ALTER TABLE llm.%I RENAME TO %I', entity || '_beside' || suffix, entity || suffix);
-            FOR names IN
-                SELECT c.relname AS before, replace(c.relname, '_beside_', '_') AS after
-                FROM pg_catalog.pg_index AS i
-                INNER JOIN pg_catalog.pg_class AS c ON i.indexrelid = c.oid
-                WHERE i.indrelid = to_regclass(format('llm.%I', entity || suffix))
+            EXECUTE format('ALTER TABLE llm.%I RENAME TO %I', part, own);
+            FOR statement IN
+                SELECT format('ALTER %s llm.%I RENAME TO %I', n.kind, n.name, replace(n.name, part, own))
+                FROM (
+                    SELECT 'INDEX', c.relname
+                    FROM pg_catalog.pg_index AS i
+                    INNER JOIN pg_catalog.pg_class AS c ON i.indexrelid = c.oid
+                    WHERE i.indrelid = to_regclass(format('llm.%I', own))
+                    UNION ALL
+                    SELECT 'STATISTICS', e.stxname
+                    FROM pg_catalog.pg_statistic_ext AS e
+                    WHERE e.stxrelid = to_regclass(format('llm.%I', own))
+                ) AS n (kind, name)
             LOOP
-                EXECUTE format('ALTER INDEX llm.%I RENAME TO %I', names.before, names.after);
+                EXECUTE statement;
             END LOOP;
             PERFORM ops.attach_month(entity, month);
-            EXECUTE format('ALTER TABLE llm.%I DROP CONSTRAINT lies_in_its_month', entity || suffix);
+            EXECUTE format('ALTER TABLE llm.%I DROP CONSTRAINT lies_in_its_month', own);
         END LOOP;
     END LOOP;
     DROP TABLE llm.session_logs_beside, llm.sessions_beside;
     RETURN months;
 END
 $$;
-COMMENT ON FUNCTION llm.attach_months() IS 'Makes the months that llm.begin_months() began, with the rows that are in '
-    'them, part of llm.sessions and llm.session_logs, as if they had been inserted there: keys, foreign keys and CHECKs '
-    'hold, uses of templates are counted, reports are right. Returns the months. Raises, and changes nothing, where a '
-    'row breaks a rule, and with serialization_failure where a month is new no longer. Writers of sessions and logs wait '
-    'for moments at the end, those of users, deployments and the like while foreign keys are proven';
+COMMENT ON FUNCTION llm.attach_months() IS 'Makes the months that llm.begin_months() began, with the rows that are in'
+    ' them, part of llm.sessions and llm.session_logs, as if they had been inserted there: keys, foreign keys and '
+    'CHECKs hold, uses of templates are counted, reports are right. Returns the months. Raises, and changes nothing, '
+    'where a row breaks a rule, and with serialization_failure where a month is new no longer. Writers of sessions '
+    'and logs wait for moments at the end, those of users, deployments and the like while foreign keys are proven';
 REVOKE ALL ON FUNCTION llm.attach_months() FROM public;

@@ -1,8 +1,8 @@
--- Each month that is not there, and whether it is to be filled beside the others. For few rows that would take longer than
--- to insert them. Where rows of the month lie in DEFAULT, or somebody else is filling months, they are inserted too.
+-- Each month that is not there, and whether it is to be filled beside the others. For few rows that would take longer
+-- than to insert them. Where rows of the month lie in DEFAULT, or somebody else is filling months, they are inserted too.
 SELECT
     d.month,
-    d.rows > %s
+    d.rows > %(few_rows)s
     AND to_regclass('llm.sessions_beside') IS NULL
     AND has_function_privilege('llm.begin_months(date[])', 'EXECUTE')
     AND has_function_privilege('llm.attach_months()', 'EXECUTE')

@@ -11,6 +11,6 @@ WHERE s.is_new;
 ANALYZE pg_temp.load_new_sessions;
 
 CREATE TEMPORARY VIEW load_not_beside AS
-SELECT g.*
+SELECT g.* -- noqa: AM04
 FROM pg_temp.load_good AS g
 WHERE NOT EXISTS (SELECT FROM pg_temp.load_new_sessions AS s WHERE s.session_id = g.session_id AND s.is_beside);

@@ -3,7 +3,7 @@
 import errno
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from importlib.resources import files
@@ -123,7 +123,8 @@ class Load:
                     # Where others were in the way of that, rows are inserted as ever.
                     months, beside = self.make_months(waiting, may_fill=turn == 1)
                     with self.connection.transaction():
-                        self.counts = self.write(Counts(read, months=months, filled=len(beside)), beside, sha256, waiting)
+                        counts = Counts(read, months=months, filled=len(beside))
+                        self.counts = self.write(counts, beside, sha256, waiting)
                     break
                 except PASSING as error:
                     self.pause(error, turn, give_up_at, waiting)
@@ -149,7 +150,7 @@ class Load:
             ) from error
         time.sleep(random.uniform(0.05, 0.2))
 
-    def execute(self, *names: str, parameters: Sequence[object] | None = None) -> psycopg.Cursor:
+    def execute(self, *names: str, parameters: Mapping[str, object] | None = None) -> psycopg.Cursor:
         for name in names:
             cursor = self.connection.execute(text(name), parameters)
         return cursor
@@ -219,7 +220,7 @@ class Load:
     def make_months(self, waiting: Waiting, may_fill: bool) -> tuple[tuple[str, ...], list[date]]:
         """The months that the load makes, and which of these it fills beside the others, in its transaction."""
         made: list[date] = []
-        missing = self.execute("33_missing_months", parameters=[FEW_ROWS]).fetchall()
+        missing = self.execute("33_missing_months", parameters={"few_rows": FEW_ROWS}).fetchall()
         beside = [month for month, is_to_fill in missing if is_to_fill and may_fill]
         months = [month for month, _ in missing if month not in beside]
         patience = f"SET statement_timeout = {round(self.conduct.lock_timeout * 1000)}"
