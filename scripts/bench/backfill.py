@@ -1,6 +1,6 @@
 """What it costs to bring in a month of the past: COPY of its sessions and logs into tables that have nothing, tables
-with keys and indexes, the tables themselves, and months filled beside them and attached; and the whole of `llm-db load`,
-with its strict grammar, its rejects and its look at what is there already.
+with keys and indexes, the tables themselves, and months filled beside them and attached; and the whole of
+`llm-db load`, with its strict grammar, its rejects and its look at what is there already.
 
 All take turns, round after round. What is compared is the same rows; the server's work is begun when they are text.
 """
@@ -60,7 +60,7 @@ SELECT llm.create_month(current_date);
 INSERT INTO llm.sessions (session_id, user_id, session_type) SELECT session_id, 1, 'test' FROM public.bench_writer;
 CREATE SEQUENCE public.bench_sequence CACHE 1000;
 """
-AS_FILE = f"""
+AS_FILE = """
 SELECT session_id, log_sequence, request_time, response_time, token_used, 's' AS server_name,
     't' || template_id AS template_name, request_prompt_s3_path, response_s3_path, user_email
 FROM public.bench_logs INNER JOIN public.bench_sessions USING (session_id) INNER JOIN llm.users USING (user_id)

@@ -212,8 +212,8 @@ WITH tables AS (
     FROM (SELECT * FROM tables UNION ALL SELECT * FROM indexes) AS r
     UNION ALL
     SELECT 'column', t.name, concat_ws('|', a.attnum, a.attname, a.atttypid, a.attnotnull, a.attgenerated,
-        a.attidentity, a.attislocal, a.attinhcount, a.attstorage, a.attcompression, a.attstattarget, a.attacl, a.attoptions,
-        pg_get_expr(d.adbin, d.adrelid), col_description(t.oid, a.attnum))
+        a.attidentity, a.attislocal, a.attinhcount, a.attstorage, a.attcompression, a.attstattarget, a.attacl,
+        a.attoptions, pg_get_expr(d.adbin, d.adrelid), col_description(t.oid, a.attnum))
     FROM tables AS t INNER JOIN pg_attribute AS a ON t.oid = a.attrelid AND a.attnum > 0
     LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     UNION ALL

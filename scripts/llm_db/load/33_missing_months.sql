@@ -1,5 +1,6 @@
 -- Each month that is not there, and whether it is to be filled beside the others. For few rows that would take longer
--- than to insert them. Where rows of the month lie in DEFAULT, or somebody else is filling months, they are inserted too.
+-- than to insert them. Where rows of the month lie in DEFAULT, or somebody is filling months already, they are inserted
+-- too.
 SELECT
     d.month,
     d.rows > %(few_rows)s
