@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from psycopg import errors
 from psycopg.conninfo import make_conninfo
 
-from command import drop_role, llm_db
+from command import documented, drop_role, llm_db, shell
 from conftest import Company, refused
 from llm_db.load import run
 
@@ -310,6 +310,31 @@ def fill(db: psycopg.Connection, company: Company, **wrong: object) -> None:
             f"INSERT INTO llm.session_logs_beside ({', '.join(values)}) VALUES ({', '.join(['%s'] * len(values))})",
             list(values.values()),
         )
+
+
+def test_what_the_page_says_fills_months(ready: psycopg.Connection, dsn: str, tmp_path: Path) -> None:
+    april = MARCH.replace("018df750", "018e96f5")
+    (tmp_path / "sessions.csv").write_text(
+        "session_id,user_id,start_time,end_time,session_type,status\n"
+        f"{MARCH},1,2024-03-01T00:00Z,2024-03-01T01:00Z,test,completed\n"
+        f"{april},1,2024-04-01T00:00Z,2024-04-01T01:00Z,test,completed\n"
+    )
+    (tmp_path / "logs.csv").write_text(
+        "session_id,log_sequence,request_time,response_time,deployment_id,template_id,token_used\n"
+        f"{MARCH},1,2024-03-01T00:00Z,,1,,5\n{april},1,2024-04-01T00:00Z,2024-04-01T00:01Z,1,1,7\n"
+    )
+    commands = documented("docs/dba.md", "backfill")
+    done = shell(commands, tmp_path, DATABASE_URL=dsn)
+    assert done.returncode == 0, done.stderr
+    query = "SELECT tableoid::regclass::text, token_used FROM llm.session_logs WHERE token_used > 0 ORDER BY 1"
+    assert ready.execute(query).fetchall() == [("llm.session_logs_2024_03", 5), ("llm.session_logs_2024_04", 7)]
+    done = shell(commands, tmp_path, DATABASE_URL=dsn)
+    assert "the month 2024-03 is not new" in done.stderr
+    # Committed too early, it is shown, and can be given up.
+    ready.execute("SELECT llm.begin_months('{2024-05-01}')")
+    assert "sessions_beside" in llm_db("check", "--dsn", dsn, "--scratch", dsn).stdout
+    ready.execute("DROP TABLE llm.session_logs_beside, llm.sessions_beside")
+    assert one(ready, BESIDE) == 0
 
 
 @pytest.mark.parametrize(
