@@ -224,7 +224,7 @@ WITH tables AS (
     FROM tables AS t INNER JOIN pg_constraint AS k ON t.oid = k.conrelid
     UNION ALL
     SELECT 'referred to', t.name,
-        concat_ws('|', regexp_replace(k.conname, '_[0-9]+$', ''), k.conrelid::regclass, k.convalidated)
+        concat_ws('|', regexp_replace(k.conname, '_?[0-9]+$', ''), k.conrelid::regclass, k.convalidated)
     FROM tables AS t INNER JOIN pg_constraint AS k ON t.oid = k.confrelid
     UNION ALL
     SELECT 'index', name, pg_get_indexdef(oid) FROM indexes
