@@ -27,7 +27,7 @@ DROP_BAD = "DELETE FROM pg_temp.load_good AS g USING pg_temp.load_bad AS b WHERE
 CHANGED = (psycopg.errors.IntegrityError, psycopg.errors.NumericValueOutOfRange)
 CHECKS = 3
 # A month with more new rows is filled beside the others.
-FEW_ROWS = 5_000
+FEW_ROWS = 2_000
 # What others did at the same moment, and what will pass.
 PASSING = (
     psycopg.errors.LockNotAvailable,
