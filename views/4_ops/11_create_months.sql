@@ -108,8 +108,8 @@ BEGIN
     );
 END
 $$;
-COMMENT ON FUNCTION llm.lock_for_month_change(text, text) IS 'Takes the turn of those who change months and, unless '
-    'the mode is NULL, locks what a change of months needs, as ops.lock_giving_way() does';
+COMMENT ON FUNCTION llm.lock_for_month_change(text, text) IS 'Locks what a change of months needs, without ever '
+    'making a writer wait for more than moments or deadlock; gives up with lock_not_available after 60 seconds';
 REVOKE ALL ON FUNCTION llm.lock_for_month_change(text, text) FROM public;
 
 CREATE OR REPLACE FUNCTION ops.attach_month(entity text, month date)
