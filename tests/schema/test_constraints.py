@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from itertools import product
 
 import psycopg
 import pytest
@@ -667,3 +668,21 @@ def test_session_id_orders_by_time(db: psycopg.Connection) -> None:
             {"made": made, "time": time},
         ).fetchone() == (True,), time
     assert db.execute("SELECT count(DISTINCT llm.uuidv7()) FROM generate_series(1, 1000)").fetchone() == (1000,)
+
+
+def test_a_path_of_s3_is_what_it_was_in_0_1_0(db: psycopg.Connection) -> None:
+    """The answer is found in another way since. That of 0.1.0 is asked of every short text of what matters, and of
+    buckets of every length."""
+    signs = ["a", "0", ".", "-", "/", "A", "é", "\n"]
+    parts = ["".join(text) for length in range(5) for text in product(signs, repeat=length)]
+    paths = [head + part for part in parts for head in ("s3://", "s3://aa", "s3:/", "")]
+    paths += [f"s3://{'a' * n}{last}/{key}" for n in range(70) for last in ("", "-", "b") for key in ("", "k", "/")]
+    wrong = db.execute(
+        "SELECT p FROM unnest(%s::text[]) AS p"
+        " WHERE llm.is_s3_uri(p) IS DISTINCT FROM p ~ '^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+$'",
+        [[*paths, None]],
+    ).fetchall()
+    assert wrong == []
+    assert (
+        db.execute("SELECT count(*) FROM unnest(%s::text[]) AS p WHERE llm.is_s3_uri(p)", [paths]).fetchone()[0] > 100
+    )

@@ -5,7 +5,19 @@
 -- might end the writer. So we give way first: all locks are asked for within 50 ms, or more the longer that has not
 -- been enough, and given back in between. Who opens a session and logs locks sessions first, who logs and ends the
 -- session locks them last; we do it in turn, so that writers of either kind who have begun can end.
-CREATE OR REPLACE FUNCTION llm.lock_for_month_change(lock_mode text, suffix text)
+CREATE OR REPLACE FUNCTION ops.referred_to()
+RETURNS text []
+LANGUAGE sql
+IMMUTABLE
+RETURN ARRAY[
+    'llm.deployments', 'llm.model_configs', 'llm.prompt_templates_base', 'llm.users', 'llm.projects',
+    'llm.session_types', 'llm.session_statuses'
+];
+COMMENT ON FUNCTION ops.referred_to() IS 'The tables that logs and sessions refer to, in the order in which a writer '
+    'of logs locks them';
+REVOKE ALL ON FUNCTION ops.referred_to() FROM public;
+
+CREATE OR REPLACE FUNCTION ops.lock_giving_way(wanted text [])
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -16,15 +28,57 @@ DECLARE
     began constant timestamptz := clock_timestamp();
     give_up_at constant timestamptz := began + patience;
     timeout_before constant text := current_setting('lock_timeout');
-    first text := 'ONLY llm.session_logs';
-    second text := 'ONLY llm.sessions';
-    shared constant text [] := ARRAY[
-        'llm.deployments', 'llm.model_configs', 'llm.prompt_templates_base', 'llm.users', 'llm.projects',
-        'llm.session_types', 'llm.session_statuses'
-    ];
-    own text [];
     taken_by timestamptz;
-    wanted text;
+    lock text;
+BEGIN
+    LOOP
+        BEGIN
+            taken_by := clock_timestamp() + interval '50 ms' + (clock_timestamp() - began) / 200;
+            FOREACH lock IN ARRAY wanted LOOP
+                -- 0 would be for ever.
+                PERFORM set_config(
+                    'lock_timeout',
+                    greatest(1, floor(extract(EPOCH FROM taken_by - clock_timestamp()) * 1000)) || 'ms', true
+                );
+                EXECUTE 'LOCK TABLE ' || lock;
+            END LOOP;
+            PERFORM set_config('lock_timeout', timeout_before, true);
+            RETURN;
+        EXCEPTION
+            WHEN lock_not_available OR deadlock_detected THEN
+                -- Who waits for a row that this transaction has written will not give back what it holds: to give way
+                -- is then for the caller, who can undo the row.
+                IF clock_timestamp() > give_up_at OR EXISTS (
+                    SELECT
+                    FROM pg_catalog.pg_locks AS k
+                    WHERE k.locktype = 'transactionid' AND NOT k.granted
+                        AND pg_backend_pid() = any(pg_blocking_pids(k.pid))
+                ) THEN
+                    RAISE EXCEPTION 'could not lock sessions and session_logs within %', patience
+                        USING ERRCODE = 'lock_not_available',
+                            HINT = 'A long transaction holds them, see pg_stat_activity and pg_prepared_xacts. Nothing '
+                                'changed; call again.';
+                END IF;
+        END;
+        wanted := ARRAY[wanted[2], wanted[1]] || wanted[3:];
+        PERFORM pg_sleep(0.05 + random() * 0.2);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION ops.lock_giving_way(text []) IS 'Takes locks, each given as what follows LOCK TABLE, the first two '
+    'in either order, without ever making a writer wait for more than moments or deadlock; gives up with '
+    'lock_not_available after lock_timeout, or 60 seconds without one, and where a writer waits for a row of this '
+    'transaction';
+REVOKE ALL ON FUNCTION ops.lock_giving_way(text []) FROM public;
+
+CREATE OR REPLACE FUNCTION llm.lock_for_month_change(lock_mode text, suffix text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    patience constant interval := coalesce(nullif(current_setting('lock_timeout')::interval, '0'), '60 seconds');
+    timeout_before constant text := current_setting('lock_timeout');
 BEGIN
     -- One change at a time; only other month changes wait here, and they hold nothing that this one wants. An advisory
     -- lock could be taken, and kept, by any login; this one needs a right to write to the partition by its own name.
@@ -37,54 +91,72 @@ BEGIN
                 USING ERRCODE = 'lock_not_available',
                     HINT = 'Who locks llm.sessions_default is in pg_locks. Nothing changed; call again.';
     END;
+    PERFORM set_config('lock_timeout', timeout_before, true);
     -- Without a mode the turn is all, for whoever has to read first: who has read and then waits for the turn would be
     -- in the way of the one who has it.
     IF lock_mode IS NULL THEN
-        PERFORM set_config('lock_timeout', timeout_before, true);
         RETURN;
     END IF;
-    -- The month's own tables, if it has any: someone may be reading them by their own names.
-    own := ARRAY(
-        SELECT t::text
-        FROM unnest(ARRAY[
-            'llm.session_logs_default'::regclass, 'llm.sessions_default',
-            to_regclass('llm.session_logs_' || suffix), to_regclass('llm.sessions_' || suffix)
-        ]) AS t
-        WHERE t IS NOT NULL
+    PERFORM ops.lock_giving_way(
+        ARRAY(
+            SELECT format('%s IN %s MODE', shared, lock_mode)
+            FROM unnest(ARRAY['ONLY llm.session_logs', 'ONLY llm.sessions'] || ops.referred_to()) AS shared
+        ) || ARRAY(
+            -- The month's own tables too, if it has any: someone may be reading them by their own names.
+            SELECT own || ' IN ACCESS EXCLUSIVE MODE'
+            FROM unnest(ARRAY[
+                'llm.session_logs_default'::regclass, 'llm.sessions_default',
+                to_regclass('llm.session_logs_' || suffix), to_regclass('llm.sessions_' || suffix)
+            ]) AS own
+            WHERE own IS NOT NULL
+        )
     );
-    LOOP
-        BEGIN
-            taken_by := clock_timestamp() + interval '50 ms' + (clock_timestamp() - began) / 200;
-            FOREACH wanted IN ARRAY ARRAY[first, second] || shared || own LOOP
-                -- 0 would be for ever.
-                PERFORM set_config(
-                    'lock_timeout',
-                    greatest(1, floor(extract(EPOCH FROM taken_by - clock_timestamp()) * 1000)) || 'ms', true
-                );
-                EXECUTE format(
-                    'LOCK TABLE %s IN %s MODE', wanted,
-                    CASE WHEN wanted = any(own) THEN 'ACCESS EXCLUSIVE' ELSE lock_mode END
-                );
-            END LOOP;
-            PERFORM set_config('lock_timeout', timeout_before, true);
-            RETURN;
-        EXCEPTION
-            WHEN lock_not_available OR deadlock_detected THEN
-                IF clock_timestamp() > give_up_at THEN
-                    RAISE EXCEPTION 'could not lock sessions and session_logs within %', patience
-                        USING ERRCODE = 'lock_not_available',
-                            HINT = 'A long transaction holds them, see pg_stat_activity and pg_prepared_xacts. Nothing '
-                                'changed; call again.';
-                END IF;
-        END;
-        SELECT second, first INTO first, second;
-        PERFORM pg_sleep(0.05 + random() * 0.2);
-    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION llm.lock_for_month_change(text, text) IS 'Locks what a change of months needs, without ever '
     'making a writer wait for more than moments or deadlock; gives up with lock_not_available after 60 seconds';
 REVOKE ALL ON FUNCTION llm.lock_for_month_change(text, text) FROM public;
+
+CREATE OR REPLACE FUNCTION ops.attach_month(entity text, month date)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    first_day constant timestamp := date_trunc('month', month::timestamp);
+    part constant text := entity || to_char(first_day, '_YYYY_MM');
+BEGIN
+    EXECUTE format(
+        'ALTER TABLE llm.%I ATTACH PARTITION llm.%I FOR VALUES FROM (%L) TO (%L)', entity, part,
+        llm.uuidv7_floor(first_day AT TIME ZONE 'UTC'),
+        llm.uuidv7_floor((first_day + interval '1 month') AT TIME ZONE 'UTC')
+    );
+    EXECUTE format(
+        'COMMENT ON TABLE llm.%I IS %L', part,
+        format('Partition of llm.%s: %s (UTC)', entity, to_char(first_day, 'YYYY-MM'))
+    );
+END
+$$;
+COMMENT ON FUNCTION ops.attach_month(text, date) IS 'Attaches the table that has a month''s name to llm.sessions or '
+    'llm.session_logs, for those who hold the locks';
+REVOKE ALL ON FUNCTION ops.attach_month(text, date) FROM public;
+
+CREATE OR REPLACE FUNCTION ops.refer_to_sessions(logs text, its_sessions text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format(
+        'ALTER TABLE llm.%I ADD CONSTRAINT session_logs_session_id_fkey FOREIGN KEY (session_id) '
+        'REFERENCES llm.%I (session_id) ON DELETE CASCADE',
+        logs, its_sessions
+    );
+END
+$$;
+COMMENT ON FUNCTION ops.refer_to_sessions(text, text) IS 'The foreign key of a month''s logs to the month''s sessions, '
+    'both given by their tables'' names; proven for all rows at once';
+REVOKE ALL ON FUNCTION ops.refer_to_sessions(text, text) FROM public;
 
 CREATE OR REPLACE FUNCTION ops.make_month(month date)
 RETURNS void
@@ -131,8 +203,6 @@ BEGIN
     FOREACH entity IN ARRAY unattached LOOP
         IF to_regclass(format('llm.%I', entity || '_' || suffix)) IS NULL THEN
             EXECUTE format('CREATE TABLE llm.%I (LIKE llm.%I INCLUDING ALL)', entity || '_' || suffix, entity);
-            EXECUTE format('COMMENT ON TABLE llm.%I IS %L', entity || '_' || suffix,
-                format('Partition of llm.%s: %s (UTC)', entity, to_char(first_day, 'YYYY-MM')));
         END IF;
         SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) INTO columns
         FROM pg_attribute
@@ -152,15 +222,9 @@ BEGIN
         END IF;
     END LOOP;
 
-    -- The logs' key to their sessions is checked over all rows at once.
-    EXECUTE format(
-        'ALTER TABLE llm.%I ADD CONSTRAINT session_logs_session_id_fkey FOREIGN KEY (session_id) '
-        'REFERENCES llm.%I (session_id) ON DELETE CASCADE',
-        'session_logs_' || suffix, 'sessions_' || suffix
-    );
+    PERFORM ops.refer_to_sessions('session_logs_' || suffix, 'sessions_' || suffix);
     FOREACH entity IN ARRAY unattached LOOP
-        EXECUTE format('ALTER TABLE llm.%I ATTACH PARTITION llm.%I FOR VALUES FROM (%L) TO (%L)',
-            entity, entity || '_' || suffix, low, high);
+        PERFORM ops.attach_month(entity, month);
     END LOOP;
     IF published THEN
         FOR entity IN SELECT u FROM unnest(unattached) AS u ORDER BY u DESC LOOP
@@ -180,10 +244,10 @@ COMMENT ON FUNCTION ops.make_month(date) IS 'Makes what is missing of a month, f
     'ops.repair_month(), which hold the locks. What is there of it stays as it is, rows and all';
 REVOKE ALL ON FUNCTION ops.make_month(date) FROM public;
 
-CREATE OR REPLACE FUNCTION llm.create_month(month date)
-RETURNS boolean
+CREATE OR REPLACE FUNCTION ops.require_month(month date)
+RETURNS void
 LANGUAGE plpgsql
-SECURITY DEFINER
+IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -192,6 +256,19 @@ BEGIN
         RAISE EXCEPTION 'there can be no month %', coalesce(month::text, 'NULL')
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give any day of the years 1970 to 9999.';
     END IF;
+END
+$$;
+COMMENT ON FUNCTION ops.require_month(date) IS 'Raises where a day is of no month that sessions can be of';
+REVOKE ALL ON FUNCTION ops.require_month(date) FROM public;
+
+CREATE OR REPLACE FUNCTION llm.create_month(month date)
+RETURNS boolean
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM ops.require_month(month);
     IF ops.month_exists(month) THEN
         RETURN false;
     END IF;

@@ -45,7 +45,9 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
     ], NULL),
     ('llm_loader', 'UPDATE', 'TABLE', ARRAY['llm.sessions'], ARRAY['start_time', 'end_time']),
     ('llm_loader', 'DELETE', 'TABLE', ARRAY['llm_db.load_rejects'], NULL),
-    ('llm_loader', 'EXECUTE', 'ROUTINE', ARRAY['llm.create_month(date)'], NULL),
+    ('llm_loader', 'EXECUTE', 'ROUTINE', ARRAY[
+        'llm.attach_months()', 'llm.begin_months(date[])', 'llm.create_month(date)'
+    ], NULL),
 
     ('llm_operator', 'USAGE', 'SCHEMA', ARRAY['llm', 'ops'], NULL),
     ('llm_operator', 'SELECT', 'TABLE', ARRAY[

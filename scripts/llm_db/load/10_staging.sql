@@ -57,6 +57,9 @@ SELECT
 FROM pg_temp.load_rows AS r
 WHERE NOT EXISTS (SELECT FROM pg_temp.load_bad AS b WHERE b.line = r.line);
 
+-- The months that are filled beside the others.
+CREATE TEMPORARY TABLE load_beside (month date NOT NULL);
+
 -- Each distinct key of the file with each id that it can stand for; and each key once, without a rule if that is one.
 CREATE TEMPORARY TABLE load_found (entity text, key text, columns text[], given text[], id bigint);
 CREATE TEMPORARY TABLE load_keys (entity text, key text, id bigint, column_name text, value text, rule text);

@@ -97,7 +97,8 @@ def told(load: Load, seconds: float) -> Iterator[str]:
     if counts.loaded:
         yield f"sessions: {counts.new_sessions:,} made, {counts.sessions - counts.new_sessions:,} continued"
     if counts.months:
-        yield f"months made: {', '.join(counts.months)}"
+        filled = f" ({counts.filled} of them filled beside the others, and attached)" if counts.filled else ""
+        yield f"months made: {', '.join(counts.months)}{filled}"
     if file.ignored:
         yield f"columns ignored: {few(file.ignored)}"
     if file.notes.blank_lines:

@@ -3,7 +3,7 @@
 import errno
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from importlib.resources import files
@@ -26,6 +26,8 @@ DROP_BAD = "DELETE FROM pg_temp.load_good AS g USING pg_temp.load_bad AS b WHERE
 # does not know, such as a trigger of the user's own.
 CHANGED = (psycopg.errors.IntegrityError, psycopg.errors.NumericValueOutOfRange)
 CHECKS = 3
+# A month with more new rows is filled beside the others.
+FEW_ROWS = 2_000
 # What others did at the same moment, and what will pass.
 PASSING = (
     psycopg.errors.LockNotAvailable,
@@ -70,6 +72,8 @@ class Counts:
     sessions: int = 0
     identical: int = 0
     months: tuple[str, ...] = ()
+    # How many of these were filled beside the others.
+    filled: int = 0
 
 
 @dataclass(frozen=True)
@@ -117,9 +121,11 @@ class Load:
             for turn in count(1):
                 try:
                     self.check()
-                    months = self.make_months(waiting)
+                    # Where others were in the way of that, rows are inserted as ever.
+                    months, beside = self.make_months(waiting, may_fill=turn == 1)
                     with self.connection.transaction():
-                        self.counts = self.write(Counts(read, months=months), sha256, waiting)
+                        counts = Counts(read, months=months, filled=len(beside))
+                        self.counts = self.write(counts, beside, sha256, waiting)
                     break
                 except PASSING as error:
                     self.pause(error, turn, give_up_at, waiting)
@@ -145,9 +151,9 @@ class Load:
             ) from error
         time.sleep(random.uniform(0.05, 0.2))
 
-    def execute(self, *names: str) -> psycopg.Cursor:
+    def execute(self, *names: str, parameters: Mapping[str, object] | None = None) -> psycopg.Cursor:
         for name in names:
-            cursor = self.connection.execute(text(name))
+            cursor = self.connection.execute(text(name), parameters)
         return cursor
 
     def known_part(self) -> tuple[tuple[int | None, int], str]:
@@ -202,7 +208,7 @@ class Load:
     def check(self) -> None:
         """Leaves each row that breaks a rule, with the first one it broke, in load_bad."""
         self.progress.step("checking the rows")
-        self.connection.execute("TRUNCATE pg_temp.load_bad, pg_temp.load_found, pg_temp.load_keys")
+        self.connection.execute("TRUNCATE pg_temp.load_bad, pg_temp.load_found, pg_temp.load_keys, pg_temp.load_beside")
         self.execute("20_resolve", "30_reject")
         self.try_checks("load_rows")
         if not self.any_month:
@@ -212,9 +218,12 @@ class Load:
         if tried := dict(self.execute("31_checks").fetchall()).get(source):
             self.connection.execute(tried)
 
-    def make_months(self, waiting: Waiting) -> tuple[str, ...]:
+    def make_months(self, waiting: Waiting, may_fill: bool) -> tuple[tuple[str, ...], list[date]]:
+        """The months that the load makes, and which of these it fills beside the others, in its transaction."""
         made: list[date] = []
-        months = [month for (month,) in self.execute("33_missing_months")]
+        missing = self.execute("33_missing_months", parameters={"few_rows": FEW_ROWS}).fetchall()
+        beside = [month for month, is_to_fill in missing if is_to_fill and may_fill]
+        months = [month for month, _ in missing if month not in beside]
         patience = f"SET statement_timeout = {round(self.conduct.lock_timeout * 1000)}"
         before = scalar(self.connection, "SELECT pg_catalog.current_setting('statement_timeout')")
         try:
@@ -233,9 +242,9 @@ class Load:
                 f"DEFAULT: {reason}\nhint: ask the DBA to run CALL llm.move_default_rows()"
             )
         self.connection.execute("SELECT pg_catalog.set_config('statement_timeout', %s, false)", [before])
-        return tuple(f"{month:%Y-%m}" for month in made)
+        return tuple(f"{month:%Y-%m}" for month in sorted([*made, *beside])), beside
 
-    def write(self, counts: Counts, sha256: str, waiting: Waiting) -> Counts | None:
+    def write(self, counts: Counts, beside: list[date], sha256: str, waiting: Waiting) -> Counts | None:
         """In one transaction, and in the loaders' turn: two loads of a file would both find it new. None where another
         load of it was at work until we got the turn."""
         # Each statement has to see what the sessions' earlier writers committed, whatever the database's default is.
@@ -245,10 +254,8 @@ class Load:
             return None
         self.progress.step("comparing with what the database has")
         identical = self.compare()
-        self.progress.step("writing")
-        with waiting.told():
-            self.execute("60_sessions")
-        made, loaded = self.execute("61_new_sessions").rowcount, self.execute("62_logs").rowcount
+        self.progress.step("writing" + (f"; {len(beside)} new months are filled beside the others" if beside else ""))
+        made, loaded = self.insert(beside, waiting)
         [(present, sessions)] = self.connection.execute(
             "SELECT count(*) FILTER (WHERE is_present), count(DISTINCT session_id) FILTER (WHERE NOT is_present) "
             "FROM pg_temp.load_good"
@@ -283,10 +290,33 @@ class Load:
                     f"SELECT b.line, b.column_name, b.value, b.rule, r.raw FROM {TABLES[table]} AS b "
                     "INNER JOIN pg_temp.load_rows AS r ON b.line = r.line",
                 )
+        # The last thing: from here on writers wait for our commit.
+        if beside:
+            self.progress.step("attaching the new months")
+            with waiting.told():
+                self.connection.execute("SELECT llm.attach_months()")
         return replace(
             counts, loaded=loaded, present=present, listed=listed, rejected=rejected, new_sessions=made,
             sessions=sessions, identical=identical,
         )  # fmt: skip
+
+    def insert(self, beside: list[date], waiting: Waiting) -> tuple[int, int]:
+        """How many sessions are new, and how many logs."""
+        if beside:
+            self.connection.execute("INSERT INTO pg_temp.load_beside (month) SELECT unnest(%s)", [beside])
+            with waiting.told():
+                self.connection.execute("SELECT llm.begin_months(%s)", [beside])
+        self.execute("54_new_sessions")
+        made = loaded = 0
+        if beside:
+            made, loaded = (self.execute(name).rowcount for name in ("55_sessions_beside", "56_logs_beside"))
+        # All rows are sorted once more only where some are left.
+        if scalar(self.connection, "SELECT EXISTS (SELECT FROM pg_temp.load_not_beside WHERE NOT is_present)"):
+            with waiting.told():
+                self.execute("60_sessions")
+            made += self.execute("61_new_sessions").rowcount
+            loaded += self.execute("62_logs").rowcount
+        return made, loaded
 
     def take_turn(self, waiting: Waiting) -> None:
         """The lock of a table that only who loads may write to; no other login can take it, and keep it."""
