@@ -191,6 +191,15 @@ def test_new_months_are_filled_beside_the_others_where_it_pays(ready: psycopg.Co
     assert one(ready, BESIDE) == 0
 
 
+def test_subscribers_are_told_of_every_row(ready: psycopg.Connection, load: Load) -> None:
+    """Those that come with a table they would not be told of."""
+    ready.execute("CREATE PUBLICATION all_rows FOR ALL TABLES")
+    done = load([f",,2024-03-10 10:{n:02},,,s1,,,kim@example.com,," for n in range(9)], few=5)
+    assert done.returncode == 0, done.stderr
+    assert "months made: 2024-03\n" in done.stdout
+    assert one(ready, "SELECT count(*) FROM llm.session_logs_2024_03") == 9
+
+
 # Everything that the catalog says of a month's tables and indexes, with MONTH for the month's name.
 CATALOG = r"""
 WITH tables AS (
