@@ -1,6 +1,7 @@
 """What the benchmarks share: a server, databases made once and copied, pgbench, and tables in Markdown."""
 
 import argparse
+import math
 import os
 import shlex
 import statistics
@@ -219,7 +220,7 @@ def percentile(values: list[float], fraction: float) -> float:
 
 def ratio_of(runs: list[float], base: list[float]) -> float:
     """The median of the ratios within each round: what disturbs a round meets both alike."""
-    return statistics.median(run / other for run, other in zip(runs, base, strict=True))
+    return statistics.median(run / other if other else math.nan for run, other in zip(runs, base, strict=True))
 
 
 def compared(found: dict[str, dict[int, list[float]]]) -> list[list]:

@@ -89,15 +89,16 @@ def commit_in_a_file(tree: Path) -> None:
 
 
 def broken_sql(tree: Path) -> None:
-    append(tree / "migrations" / "0008.months.sql", "COMMENT ON TABLE llm.nothing IS 'x';\n")
-
-
-# The first that is rolled back, so that the fault is found soon.
-NEWEST = sorted(path.stem for path in (ROOT / "migrations").glob("*.sql") if not path.stem.endswith(".rollback"))[-1]
+    new_migration(tree, "COMMENT ON TABLE llm.nothing IS 'x';\n")
 
 
 def rollback_leaves_something(tree: Path) -> None:
-    (tree / "migrations" / f"{NEWEST}.rollback.sql").write_text("SELECT 1;\n", encoding="utf-8")
+    new_migration(tree, "CREATE TABLE llm.left_over (id bigint);\n")
+
+
+def new_migration(tree: Path, text: str) -> None:
+    (tree / "migrations" / "9999.new.sql").write_text(text, encoding="utf-8")
+    (tree / "migrations" / "9999.new.rollback.sql").write_text("SELECT 1;\n", encoding="utf-8")
 
 
 def schema_differs(tree: Path) -> None:
@@ -108,8 +109,8 @@ def schema_differs(tree: Path) -> None:
     ("name", "spoil", "exit_code", "told"),
     [
         ("lint", commit_in_a_file, 7, "0008.months.sql:"),
-        ("fresh-apply", broken_sql, 1, "0008.months.sql"),
-        ("up-down-up", rollback_leaves_something, 1, f"AssertionError: {NEWEST}"),
+        ("fresh-apply", broken_sql, 1, "9999.new.sql"),
+        ("up-down-up", rollback_leaves_something, 1, "AssertionError: 9999.new"),
         ("equality", schema_differs, 1, "in schema/ only"),
     ],
 )
@@ -144,6 +145,6 @@ def test_the_hook_lints_the_checkout_it_runs_in(tree: Path) -> None:
 def test_the_hook_runs_for_migrations_only() -> None:
     assert shlex.split(HOOK["entry"])[-1] == "lint"
     assert HOOK["pass_filenames"] is False
-    migrations = [path.relative_to(ROOT).as_posix() for path in (ROOT / "migrations").iterdir()]
+    migrations = [path.relative_to(ROOT).as_posix() for path in (ROOT / "migrations").glob("*.sql")]
     assert all(re.search(HOOK["files"], path) for path in migrations)
     assert not re.search(HOOK["files"], "schema/10_departments.sql")

@@ -15,12 +15,12 @@ from subprocess import CompletedProcess
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 from sizes import size
 
 from cluster import SETTINGS, Cluster, server_bin
 from command import environment, llm_db
-from conftest import Company, found_company, migrate_template
+from conftest import Company, found_company, migrate_database
 from rollup_model import assert_exact, make_model
 
 ROUNDS = size(1, 5)
@@ -87,7 +87,7 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
+def small_server() -> Iterator[Server]:
     with ExitStack() as ending:
         data, wal = (ending.enter_context(disk(megabytes)) for megabytes in (300, 32))
         cluster = ending.enter_context(Cluster(server_bin(), parent=data.folder))
@@ -98,13 +98,13 @@ def server() -> Iterator[Server]:
         with cluster.connect() as admin:
             admin.execute("CREATE DATABASE platform")
         made = Server(cluster, data, wal)
-        migrate_template(**conninfo_to_dict(made.dsn()))
+        migrate_database(made.dsn())
         yield made
 
 
 @pytest.fixture(scope="module")
-def company(server: Server) -> Company:
-    with server.cluster.connect("platform") as db:
+def company(small_server: Server) -> Company:
+    with small_server.cluster.connect("platform") as db:
         make_model(db)
         return found_company(db)
 
@@ -209,18 +209,20 @@ FULL = [(job, full) for full in ("data", "wal") for job in (load, migrate, maint
 @pytest.mark.parametrize(
     ("job", "full"), FULL if size(0, 1) else [*FULL[:3], (load, "wal")], ids=lambda one: getattr(one, "__name__", one)
 )
-def test_the_server_has_no_room(server: Server, company: Company, tmp_path: Path, job: Callable, full: str) -> None:
+def test_the_server_has_no_room(
+    small_server: Server, company: Company, tmp_path: Path, job: Callable, full: str
+) -> None:
     failed = crashed = 0
     for number in range(ROUNDS):
-        server.make_room()
-        work = job(server, company, tmp_path)
-        with server.cluster.connect("platform") as db:
+        small_server.make_room()
+        work = job(small_server, company, tmp_path)
+        with small_server.cluster.connect("platform") as db:
             before = state(db, company)
             db.execute("CHECKPOINT")
-        log = len(server.cluster.log.read_text())
-        getattr(server, full).fill(0 if number == 0 else int(10 ** random.Random(number).uniform(3, 6.5)))
-        done = work(server)
-        panic = "PANIC" in server.cluster.log.read_text()[log:]
+        log = len(small_server.cluster.log.read_text())
+        getattr(small_server, full).fill(0 if number == 0 else int(10 ** random.Random(number).uniform(3, 6.5)))
+        done = work(small_server)
+        panic = "PANIC" in small_server.cluster.log.read_text()[log:]
         crashed += panic
         if done.returncode:
             failed += 1
@@ -230,20 +232,20 @@ def test_the_server_has_no_room(server: Server, company: Company, tmp_path: Path
             assert panic or any(told in done.stderr for told in FULL_SAYS), done.stderr
             if full == "data" and job in (load, migrate):
                 assert "the server's disk is full: make room, then run this again" in done.stderr, done.stderr
-        server.make_room()
-        with server.cluster.connect("platform") as db:
+        small_server.make_room()
+        with small_server.cluster.connect("platform") as db:
             if done.returncode:
                 assert state(db, company) == before
                 assert_exact(db, "usage", "sessions")
         # What was meant to be done is done, the second time or the first.
-        again = work(server)
+        again = work(small_server)
         assert again.returncode == 0, again.stderr
-        with server.cluster.connect("platform") as db:
+        with small_server.cluster.connect("platform") as db:
             assert_exact(db, "usage", "sessions")
         if job is migrate:
-            assert llm_db("status", "--check", "--dsn", server.dsn("new")).returncode == 0
+            assert llm_db("status", "--check", "--dsn", small_server.dsn("new")).returncode == 0
         if job is load:
-            with server.cluster.connect("platform") as db:
+            with small_server.cluster.connect("platform") as db:
                 loads = "SELECT sum(rows_loaded) / count(DISTINCT file), max(rows_loaded) FROM llm_db.loads"
                 assert db.execute(loads).fetchone() == (ROWS, ROWS)
     print(f"{job.__name__}, full: {full}: {failed} of {ROUNDS} failed, {crashed} crashes")

@@ -267,7 +267,6 @@ ALTER TABLE llm.session_logs ALTER request_prompt_s3_path SET STORAGE EXTERNAL, 
 ALTER TABLE llm.sessions ADD CONSTRAINT mine CHECK (user_id > 0);
 COMMENT ON CONSTRAINT mine ON llm.sessions IS 'my own';
 ALTER DEFAULT PRIVILEGES IN SCHEMA llm GRANT SELECT ON TABLES TO llm_analyst;
-CREATE PUBLICATION everything FOR ALL TABLES;
 """
 
 

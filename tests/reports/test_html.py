@@ -81,15 +81,15 @@ VIEWS = {
 
 
 @pytest.fixture(scope="module")
-def dsn(server):
-    with fresh_database(server) as dsn:
-        yield dsn
+def drawn(server):
+    with fresh_database(server) as drawn:
+        yield drawn
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory, dsn):
+def project(tmp_path_factory, drawn):
     root = checkout(tmp_path_factory.mktemp("project"), {"0001.first": FIRST}, VIEWS)
-    done = llm_db("migrate", "--dsn", dsn, root=root)
+    done = llm_db("migrate", "--dsn", drawn, root=root)
     assert done.returncode == 0, done.stderr
     return root
 
@@ -130,12 +130,12 @@ def browser():
 
 
 @pytest.fixture
-def look(browser, project, dsn, tmp_path):
+def look(browser, project, drawn, tmp_path):
     pages = []
 
     def look(*arguments: str) -> Look:
         file = tmp_path / "report.html"
-        done = llm_db("report", *arguments, "--html", str(file), "--dsn", dsn, root=project)
+        done = llm_db("report", *arguments, "--html", str(file), "--dsn", drawn, root=project)
         assert done.returncode == 0, done.stderr
         page = browser.new_page(offline=True)
         pages.append(page)
@@ -258,17 +258,17 @@ def test_more_rows_than_are_read_are_owned_up_to(db, tmp_path, monkeypatch):
     assert "앞의 2행만 읽음" in write(db, "session_summaries", tmp_path / "report.html")
 
 
-def test_a_file_that_cannot_be_written_is_named(project, dsn, tmp_path):
-    done = llm_db("report", "many", "--html", str(tmp_path / "none" / "x.html"), "--dsn", dsn, root=project)
+def test_a_file_that_cannot_be_written_is_named(project, drawn, tmp_path):
+    done = llm_db("report", "many", "--html", str(tmp_path / "none" / "x.html"), "--dsn", drawn, root=project)
     assert done.returncode == 2
     assert "none/x.html: No such file or directory." in done.stderr
 
 
-def test_without_the_library_it_is_asked_for(project, dsn, tmp_path):
+def test_without_the_library_it_is_asked_for(project, drawn, tmp_path):
     (tmp_path / "plotly.py").write_text("raise ImportError")
     path = os.pathsep.join([str(tmp_path), environment(project)["PYTHONPATH"]])
     file = tmp_path / "x.html"
-    done = llm_db_process("report", "many", "--html", str(file), "--dsn", dsn, root=project, PYTHONPATH=path)
+    done = llm_db_process("report", "many", "--html", str(file), "--dsn", drawn, root=project, PYTHONPATH=path)
     assert done.returncode == 2
     assert "pip install 'llm-platform-db[html]'" in done.stderr
     assert not Path(file).exists()

@@ -17,6 +17,12 @@ REFERENCING OLD TABLE AS removed
 FOR EACH STATEMENT EXECUTE FUNCTION rollup.note_sessions();
 COMMENT ON TRIGGER sessions_removals_are_noted ON llm.sessions IS 'A deleted session leaves the reports at once';
 
+-- TRUNCATE ... CASCADE takes the months of session_logs along by their own names, and their triggers know nothing of it.
+CREATE OR REPLACE TRIGGER sessions_truncation_is_noted
+AFTER TRUNCATE ON llm.sessions
+FOR EACH STATEMENT EXECUTE FUNCTION rollup.note_all();
+COMMENT ON TRIGGER sessions_truncation_is_noted ON llm.sessions IS 'An emptied table is summed up again';
+
 -- After the row is written, and not before: a BEFORE trigger would lock each row once more, whoever updates it.
 CREATE OR REPLACE TRIGGER sessions_are_not_written_over
 AFTER UPDATE OF end_time, status ON llm.sessions
