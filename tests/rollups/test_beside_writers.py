@@ -191,12 +191,14 @@ FROM llm.sessions, llm.deployments, llm.model_configs;
         ("sessions_additions_are_noted", PAST),
         ("sessions_changes_are_noted", "UPDATE llm.sessions SET project_id = NULL"),
         ("sessions_removals_are_noted", "DELETE FROM llm.sessions"),
+        ("sessions_truncation_is_noted", "TRUNCATE llm.sessions CASCADE"),
+        ("sessions_take_their_logs_along", "DELETE FROM llm.sessions"),
         ("user_departments_are_noted", "DELETE FROM llm.user_departments"),
         ("user_departments_truncation_is_noted", "TRUNCATE llm.user_departments"),
         ("deployments_model_is_noted", "UPDATE llm.deployments SET model_id = (SELECT max(model_id) FROM llm.models)"),
         ("model_configs_max_tokens_is_noted", "UPDATE llm.model_configs SET max_tokens = 1"),
     ],
-    ids=lambda words: words if words.endswith("_noted") else "",
+    ids=lambda words: "" if " " in words else words,
 )
 def test_it_would_without_the_trigger(db: psycopg.Connection, company: Company, trigger: str, change: str) -> None:
     make_model(db)

@@ -11,6 +11,7 @@ BEGIN
     SELECT n.name INTO missing
     FROM unnest(ARRAY[
         'sessions_additions_are_noted', 'sessions_changes_are_noted', 'sessions_removals_are_noted',
+        'sessions_truncation_is_noted', 'sessions_take_their_logs_along',
         'session_logs_additions_are_noted', 'session_logs_changes_are_noted', 'session_logs_removals_are_noted',
         'session_logs_truncation_is_noted', 'user_departments_are_noted', 'user_departments_truncation_is_noted',
         'deployments_model_is_noted', 'model_configs_max_tokens_is_noted'
