@@ -55,9 +55,9 @@ CREATE INDEX session_logs_config_id_idx ON llm.session_logs (config_id) WHERE co
 CREATE INDEX session_logs_template_id_idx ON llm.session_logs (template_id) WHERE template_id IS NOT NULL;
 CREATE INDEX session_logs_request_time_idx ON llm.session_logs (request_time);
 
--- Its session (HAS_SESSION) lies in the month of the same name, and that is where each month's logs refer to: a foreign key
--- of all logs to all sessions would lock every month for each log that is written. ops.make_month() makes these keys. Logs
--- in DEFAULT may be of a month that has only half of its tables, and refer to all sessions.
+-- Its session (HAS_SESSION) lies in the month of the same name, and that is where each month's logs refer to: a foreign
+-- key of all logs to all sessions would lock every month for each log that is written. ops.refer_to_sessions() makes
+-- these keys. Logs in DEFAULT may be of a month that has only half of its tables, and refer to all sessions.
 CREATE TABLE llm.session_logs_default PARTITION OF llm.session_logs (
     CONSTRAINT session_logs_session_id_fkey FOREIGN KEY (session_id)
         REFERENCES llm.sessions (session_id) ON DELETE CASCADE

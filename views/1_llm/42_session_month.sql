@@ -1,8 +1,8 @@
 -- needs: 0033.logs-refer-to-their-month
 
--- A session and its logs lie in months of the same name, and a month's logs refer to the month's sessions. This foreign key
--- knows nothing of the tables that both are partitions of. So it would delete logs behind the back of the triggers of
--- llm.session_logs; and a session that moves to another month is to it one that is deleted, logs and all.
+-- A session and its logs lie in months of the same name, and a month's logs refer to the month's sessions. This foreign
+-- key knows nothing of the tables that both are partitions of. So it would delete logs behind the back of the triggers
+-- of llm.session_logs; and a session that moves to another month is to it one that is deleted, logs and all.
 CREATE OR REPLACE FUNCTION llm.delete_logs()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -14,8 +14,8 @@ BEGIN
     RETURN OLD;
 END
 $$;
-COMMENT ON FUNCTION llm.delete_logs() IS 'Trigger: deletes the logs of a session that is deleted. Runs as its owner, as '
-    'the foreign key does that would delete them otherwise';
+COMMENT ON FUNCTION llm.delete_logs() IS 'Trigger: deletes the logs of a session that is deleted. Runs as its owner, '
+    'as the foreign key does that would delete them otherwise';
 REVOKE ALL ON FUNCTION llm.delete_logs() FROM public;
 
 CREATE OR REPLACE FUNCTION llm.refuse_another_month()

@@ -1,5 +1,5 @@
--- A month is a pair of partitions, one of which refers to the other. Whoever detaches or drops one by hand leaves half a
--- month behind: rows that nobody reads, and a name that is taken.
+-- A month is a pair of partitions, one of which refers to the other. Whoever detaches or drops one by hand leaves half
+-- a month behind: rows that nobody reads, and a name that is taken.
 CREATE OR REPLACE FUNCTION ops.month_problem(month date)
 RETURNS text
 LANGUAGE plpgsql

@@ -17,7 +17,7 @@ REFERENCING OLD TABLE AS removed
 FOR EACH STATEMENT EXECUTE FUNCTION rollup.note_sessions();
 COMMENT ON TRIGGER sessions_removals_are_noted ON llm.sessions IS 'A deleted session leaves the reports at once';
 
--- TRUNCATE ... CASCADE takes the months of session_logs along by their own names, and their triggers know nothing of it.
+-- TRUNCATE ... CASCADE takes the months of session_logs along by their own names, of which its triggers know nothing.
 CREATE OR REPLACE TRIGGER sessions_truncation_is_noted
 AFTER TRUNCATE ON llm.sessions
 FOR EACH STATEMENT EXECUTE FUNCTION rollup.note_all();
@@ -37,8 +37,8 @@ COMMENT ON TRIGGER sessions_are_not_written_over ON llm.sessions IS 'How a sessi
 CREATE OR REPLACE TRIGGER sessions_take_their_logs_along
 BEFORE DELETE ON llm.sessions
 FOR EACH ROW EXECUTE FUNCTION llm.delete_logs();
-COMMENT ON TRIGGER sessions_take_their_logs_along ON llm.sessions IS 'Logs that go with their session leave the reports '
-    'at once';
+COMMENT ON TRIGGER sessions_take_their_logs_along ON llm.sessions IS 'Logs that go with their session leave the '
+    'reports at once';
 
 CREATE OR REPLACE TRIGGER sessions_keep_their_month
 AFTER UPDATE ON llm.sessions
