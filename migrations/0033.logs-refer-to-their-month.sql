@@ -1,9 +1,9 @@
 -- depends: 0032.department-logins
 
 -- A foreign key to a partitioned table is looked up through all of its partitions: each log that was written locked
--- every month of llm.sessions, and cost twice as much with 240 of them as with 3. A session and its logs lie in months of
--- the same name, so a month's logs refer to the month's sessions. Those in DEFAULT may be of any month that has only half
--- of its tables, so they go on referring to all sessions; so does such a month, until it is whole.
+-- every month of llm.sessions, and cost twice as much with 240 of them as with 3. A session and its logs lie in months
+-- of the same name, so a month's logs refer to the month's sessions. Those in DEFAULT may be of any month that has only
+-- half of its tables, so they go on referring to all sessions; so does such a month, until it is whole.
 --
 -- Writers lock these two in either order. As for a change of months, we give way first: both are asked for within
 -- 100 ms, in turn in either order, and given back in between. The runner has more patience than that, but what it waits
