@@ -117,7 +117,7 @@ def work(dsn: str, rows: int, seconds: int) -> dict[str, float]:
     found = {}
     with connect(dsn) as db:
         session, other = db.execute("SELECT session_id, other FROM bench_session").fetchone()
-        first = db.execute("SELECT nextval('bench_sequence')").fetchone()[0] * 1_000_000
+        first = db.execute("SELECT nextval('bench_sequence')").fetchone()[0] * rows
         text = "".join(f"{session}\t{1_000_000_000 + first + n}\t1\t1\t100\n" for n in range(rows))
         began = time.perf_counter()
         with db.cursor().copy(f"COPY llm.session_logs ({COLUMNS}) FROM STDIN") as copy:
