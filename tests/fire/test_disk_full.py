@@ -249,7 +249,8 @@ def test_the_server_has_no_room(
                 loads = "SELECT sum(rows_loaded) / count(DISTINCT file), max(rows_loaded) FROM llm_db.loads"
                 assert db.execute(loads).fetchone() == (ROWS, ROWS)
     print(f"{job.__name__}, full: {full}: {failed} of {ROUNDS} failed, {crashed} crashes")
-    assert failed or job not in (load, migrate, write), "there was room"
+    # One round may find room in the segment of WAL that is begun.
+    assert failed or job not in (load, migrate, write) or (full, ROUNDS) == ("wal", 1), "there was room"
 
 
 # Where llm-db writes to
