@@ -34,7 +34,7 @@ SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, help="how often tests/fire/test_kills.py kills each job (50 is the full run)")
-    parser.addoption("--third", type=int, choices=range(3), help="one third of the tests, chosen by their names")
+    parser.addoption("--fifth", type=int, choices=range(5), help="one fifth of the tests, chosen by their names")
     parser.addoption("--seed", type=int, help="the moments of an earlier run again; that run has printed it")
 
 
@@ -63,10 +63,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if (third := config.getoption("--third")) is not None:
-        left_out = [item for item in items if crc32(item.nodeid.encode()) % 3 != third]
+    if (fifth := config.getoption("--fifth")) is not None:
+        left_out = [item for item in items if crc32(item.nodeid.encode()) % 5 != fifth]
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if crc32(item.nodeid.encode()) % 3 == third]
+        items[:] = [item for item in items if crc32(item.nodeid.encode()) % 5 == fifth]
     for item in items:
         if (once := item.get_closest_marker("once")) and not once.args:
             raise pytest.UsageError(f"{item.nodeid} is marked `once` and does not say why")
