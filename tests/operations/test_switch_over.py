@@ -61,7 +61,7 @@ def test_a_switch_over_loses_no_row(old: Cluster, new: Cluster, should: psycopg.
     dsn, copy = database_of(old), database_of(new)
     execute(dsn, "CREATE ROLE writer LOGIN IN ROLE pg_write_all_data, pg_read_all_data")
     login = make_conninfo(dsn, user="writer")
-    given = {"OLD": dsn, "NEW": copy, "SOURCE": dsn}
+    given = {"OLD": dsn, "NEW": copy, "SOURCE": dsn, "OLD_BIN": old.bin}
     with writing(login) as writer, psycopg.connect(dsn, autocommit=True) as db:
         eventually(lambda: writer.changes > 3)
         follow(new, PAGE, "publication", **given)
