@@ -1,7 +1,9 @@
 DROP INDEX llm.sessions_end_time_idx;
 DROP INDEX llm.sessions_start_time_idx;
 ALTER TABLE llm.sessions
-    RENAME CONSTRAINT sessions_session_id_within_year_9999 TO sessions_session_id_before_year_10000;
+    DROP CONSTRAINT sessions_session_id_within_year_9999,
+    ADD CONSTRAINT sessions_session_id_before_year_10000
+    CHECK (session_id < llm.uuidv7_floor('9999-12-31 24:00:00+00'));
 ALTER TABLE llm.sessions DROP CONSTRAINT sessions_times_within_2000_to_2099;
 
 -- In 0.1.0 migrations made the functions: those that views/ has changed since go back to what 0001, 0007 and 0008 made.

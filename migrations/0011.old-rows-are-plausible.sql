@@ -13,7 +13,8 @@ BEGIN
         FROM pg_constraint AS c
         WHERE c.conrelid IN ('llm.sessions'::regclass, 'llm.session_logs'::regclass) AND NOT c.convalidated
             AND c.conname IN (
-                'sessions_times_within_2000_to_2099', 'session_logs_request_time_within_2000_to_2099',
+                'sessions_session_id_within_year_9999', 'sessions_times_within_2000_to_2099',
+                'session_logs_request_time_within_2000_to_2099',
                 'session_logs_response_within_a_week', 'session_logs_token_used_at_most_100_million'
             )
         -- In one order with every writer of both tables: sessions first.

@@ -1,7 +1,6 @@
 """The command line: reads the arguments, runs one command, turns every failure into a sentence, a hint and a code."""
 
 import argparse
-import errno
 import json
 import os
 import re
@@ -18,7 +17,7 @@ import psycopg
 
 from llm_db import __version__, database, embedded, rights
 from llm_db.backend import Conduct
-from llm_db.errors import LACKS_A_RIGHT, Exit, Problem, one_line, printable_lines, redact, sql_problem
+from llm_db.errors import FULL, LACKS_A_RIGHT, Exit, Problem, one_line, printable_lines, redact, sql_problem
 from llm_db.load import options as load_options
 
 if TYPE_CHECKING:
@@ -53,10 +52,6 @@ exit codes: 0 done, 1 SQL failed or rows rejected, 2 usage or connection, 3 pend
   6 drift (check, baseline), 7 a check failed (lint, doctor)
 Passwords are best left to PGPASSWORD or ~/.pgpass; none is ever printed.
 """
-
-
-# A disk, or what one may use of it.
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Parser(argparse.ArgumentParser):

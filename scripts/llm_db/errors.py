@@ -1,5 +1,6 @@
 """What a user is told when something goes wrong: one sentence, one hint, one exit code; never a password."""
 
+import errno
 import re
 from enum import IntEnum
 from pathlib import Path
@@ -22,6 +23,9 @@ class Exit(IntEnum):
 
 
 DONE, SQL_FAILED, USAGE, PENDING, LOCKED, HISTORY, DRIFT, CHECK_FAILED = Exit
+
+# Of a disk, and of what somebody may use of it.
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Problem(Exception):

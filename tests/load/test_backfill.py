@@ -393,25 +393,34 @@ def test_months_that_are_not_new_are_refused(db: psycopg.Connection, dsn: str, c
         fill(db, company)
 
 
-@pytest.mark.parametrize("meanwhile", ["SELECT llm.create_month('2024-03-01')", "a row in DEFAULT"])
-def test_a_month_that_others_make_meanwhile_is_theirs(
-    db: psycopg.Connection, dsn: str, company: Company, meanwhile: str
-) -> None:
+def test_a_month_of_which_others_write_meanwhile_is_not_new(db: psycopg.Connection, dsn: str, company: Company) -> None:
     with psycopg.connect(dsn) as filler:
         filler.execute("SELECT llm.begin_months('{2024-03-01}')")
         fill(filler, company)
         # They do not wait for us.
         db.execute("SET lock_timeout = '2s'")
-        if meanwhile == "a row in DEFAULT":
-            db.execute(
-                "INSERT INTO llm.sessions (session_id, user_id, session_type) VALUES (%s, %s, 'test')",
-                [MARCH, company.user_id],
-            )
-        else:
-            db.execute(meanwhile)
+        db.execute(
+            "INSERT INTO llm.sessions (session_id, user_id, session_type) VALUES (%s, %s, 'test')",
+            [MARCH, company.user_id],
+        )
         with pytest.raises(errors.SerializationFailure, match="2024-03 is not new"):
             filler.execute("SELECT llm.attach_months()")
     assert one(db, BESIDE) == 0
+
+
+def test_who_makes_months_meanwhile_gives_way(db: psycopg.Connection, dsn: str, company: Company) -> None:
+    with psycopg.connect(dsn) as filler:
+        filler.execute("SELECT llm.begin_months('{2024-03-01}')")
+        fill(filler, company)
+        db.execute("SET lock_timeout = '500ms'")
+        for month in ("2024-03-01", "2024-04-01"):
+            with pytest.raises(errors.LockNotAvailable, match="could not lock sessions and session_logs within"):
+                db.execute("SELECT llm.create_month(%s)", [month])
+        filler.execute("SELECT llm.attach_months()")
+    assert db.execute("SELECT llm.create_month('2024-03-01'), llm.create_month('2024-04-01')").fetchone() == (
+        False,
+        True,
+    )
 
 
 def test_a_refresh_meanwhile_loses_nothing(db: psycopg.Connection, dsn: str, company: Company) -> None:

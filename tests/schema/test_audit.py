@@ -4,6 +4,7 @@ import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import psycopg
@@ -376,6 +377,21 @@ def test_a_change_of_months_gives_way_to_who_writes(db: psycopg.Connection, dsn:
             db.execute("SELECT audit.create_months()")
     assert db.execute("SHOW lock_timeout").fetchone() == ("0",)
     assert db.execute("SELECT audit.create_months()").fetchone() == (4,)
+
+
+def test_who_reads_while_months_change_misses_no_row(db: psycopg.Connection, dsn: str, company: Company) -> None:
+    """A reader that waited at DEFAULT would know no other partition."""
+    count = "SELECT count(*) FROM audit.changes"
+    before = db.execute(count).fetchone()
+    with psycopg.connect(dsn, autocommit=True) as reader, ThreadPoolExecutor(1) as pool:
+        with psycopg.connect(dsn) as changing:
+            changing.execute("SELECT audit.create_months()")
+            told = pool.submit(reader.execute, count)
+            while not db.execute(
+                "SELECT FROM pg_locks WHERE NOT granted AND pid = %s", [reader.info.backend_pid]
+            ).rowcount:
+                assert not told.done()
+        assert told.result().fetchone() == before
 
 
 def test_who_writes_while_months_change_never_fails(db: psycopg.Connection, dsn: str, company: Company) -> None:

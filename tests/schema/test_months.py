@@ -1,5 +1,7 @@
 """Half a month, in every state that DETACH and DROP by hand can leave it in: shown, refused by name, and repaired."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from itertools import product
@@ -7,7 +9,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from psycopg import errors
+from psycopg import errors, sql
 
 from conftest import Company, refused
 
@@ -241,3 +243,73 @@ def test_a_log_moves_to_a_session_of_another_month(db: psycopg.Connection, compa
             db.execute("UPDATE llm.session_logs SET session_id = llm.uuidv7(%s)", [month])
         session = begin(db, company, month)
         assert db.execute("UPDATE llm.session_logs SET session_id = %s", [session]).rowcount == 2
+
+
+# Rows leave DEFAULT for their month, or come with it; the last two are the audit's.
+CHANGES = {
+    "made": ("", "SELECT llm.create_month('2024-03-01')"),
+    "repaired": (
+        "CREATE TABLE llm.sessions_2024_03 (LIKE llm.sessions INCLUDING ALL)",
+        "SELECT ops.repair_month('2024-03-01')",
+    ),
+    "made where there is a publication": (
+        "CREATE PUBLICATION subscribers FOR TABLE llm.sessions, llm.session_logs",
+        "SELECT llm.create_month('2024-03-01')",
+    ),
+    "filled beside the others": (
+        "CREATE TABLE public.kept AS SELECT session_id, user_id, session_type, start_time, end_time, status"
+        " FROM llm.sessions; DELETE FROM llm.sessions; SELECT llm.begin_months('{2024-03-01}');"
+        " INSERT INTO llm.sessions_beside (session_id, user_id, session_type, start_time, end_time, status)"
+        " TABLE public.kept;"
+        " INSERT INTO llm.session_logs_beside (session_id, log_sequence, deployment_id, request_time)"
+        " SELECT session_id, n, (SELECT min(deployment_id) FROM llm.deployments), start_time"
+        " FROM public.kept CROSS JOIN generate_series(1, 2) AS n",
+        "SELECT llm.attach_months()",
+    ),
+}
+STATEMENTS = {
+    "logs": "SELECT count(*) FROM llm.session_logs",
+    "sessions": "SELECT count(*) FROM llm.sessions",
+    "one session": "SELECT count(*) FROM llm.session_logs WHERE session_id = {session}",
+    "requests": "SELECT count(*) FROM reporting.requests",
+    "session_summaries": "SELECT sum(requests) FROM reporting.session_summaries",
+    "daily_usage": "SELECT sum(requests) FROM reporting.daily_usage",
+    "correction": "WITH c AS (UPDATE llm.session_logs SET token_used = 5 WHERE session_id = {session} RETURNING 1)"
+    " SELECT count(*) FROM c",
+    "end of a session": "WITH c AS (UPDATE llm.sessions SET end_time = end_time WHERE session_id = {session}"
+    " RETURNING 1) SELECT count(*) FROM c",
+}
+ANSWERS = {"logs": 6, "sessions": 3, "one session": 2, "requests": 6, "session_summaries": 6, "daily_usage": 6,
+           "correction": 2, "end of a session": 1}  # fmt: skip
+
+
+@pytest.mark.parametrize(("prepare", "change"), CHANGES.values(), ids=CHANGES)
+def test_who_waits_for_a_month_sees_its_rows(
+    db: psycopg.Connection, dsn: str, company: Company, prepare: str, change: str
+) -> None:
+    """None of the rows that the change moves is missing, read or written, planned anew or before."""
+    db.execute("DELETE FROM llm.sessions")
+    for hour in (10, 11, 12):
+        write(db, company, f"2024-03-10 {hour}:00Z")
+    session = db.execute("SELECT min(session_id::text) FROM llm.sessions").fetchone()[0]
+    queries = {name: sql.SQL(text).format(session=session) for name, text in STATEMENTS.items()}
+    connections = [(name, often, psycopg.connect(dsn, autocommit=True)) for name in queries for often in (0, 7)]
+    for name, often, connection in connections:
+        for _ in range(often):
+            assert connection.execute(queries[name], prepare=True).fetchone() == (ANSWERS[name],)
+    db.execute(prepare)
+    with ThreadPoolExecutor(len(connections)) as pool, psycopg.connect(dsn) as changing:
+        changing.execute(change)
+        asked = [pool.submit(one.execute, queries[name], prepare=bool(often)) for name, often, one in connections]
+        pids = [connection.info.backend_pid for *_, connection in connections]
+        deadline = time.monotonic() + 20
+        while db.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = ANY(%s)", [pids]).fetchone() != (
+            len(pids),
+        ):
+            assert time.monotonic() < deadline
+        changing.commit()
+        told = {(name, often): answer.result().fetchone()[0]
+                for (name, often, _), answer in zip(connections, asked, strict=True)}  # fmt: skip
+    assert told == {(name, often): ANSWERS[name] for name, often in told}
+    for *_, connection in connections:
+        connection.close()

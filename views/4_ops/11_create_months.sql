@@ -28,17 +28,20 @@ DECLARE
     began constant timestamptz := clock_timestamp();
     give_up_at constant timestamptz := began + patience;
     timeout_before constant text := current_setting('lock_timeout');
+    within interval;
     taken_by timestamptz;
     lock text;
 BEGIN
     LOOP
         BEGIN
-            taken_by := clock_timestamp() + interval '50 ms' + (clock_timestamp() - began) / 200;
+            within := interval '50 ms' + least(clock_timestamp() - began, patience) / 200;
+            taken_by := clock_timestamp() + within;
             FOREACH lock IN ARRAY wanted LOOP
-                -- 0 would be for ever.
+                -- 0 would be for ever; and the clock may be set back meanwhile.
                 PERFORM set_config(
                     'lock_timeout',
-                    greatest(1, floor(extract(EPOCH FROM taken_by - clock_timestamp()) * 1000)) || 'ms', true
+                    greatest(1, floor(extract(EPOCH FROM least(taken_by - clock_timestamp(), within)) * 1000)) || 'ms',
+                    true
                 );
                 EXECUTE 'LOCK TABLE ' || lock;
             END LOOP;
@@ -48,7 +51,7 @@ BEGIN
             WHEN lock_not_available OR deadlock_detected THEN
                 -- Who waits for a row that this transaction has written will not give back what it holds: to give way
                 -- is then for the caller, who can undo the row.
-                IF clock_timestamp() > give_up_at OR EXISTS (
+                IF clock_timestamp() NOT BETWEEN began AND give_up_at OR EXISTS (
                     SELECT
                     FROM pg_catalog.pg_locks AS k
                     WHERE k.locktype = 'transactionid' AND NOT k.granted
@@ -97,11 +100,12 @@ BEGIN
     IF lock_mode IS NULL THEN
         RETURN;
     END IF;
+    -- Readers wait too, at the parents, before they look which partitions there are. One that waited at DEFAULT would
+    -- know the old ones only, and see of rows that have moved neither the old version nor the new.
     PERFORM ops.lock_giving_way(
-        ARRAY(
-            SELECT format('%s IN %s MODE', shared, lock_mode)
-            FROM unnest(ARRAY['ONLY llm.session_logs', 'ONLY llm.sessions'] || ops.referred_to()) AS shared
-        ) || ARRAY(
+        ARRAY['ONLY llm.session_logs IN ACCESS EXCLUSIVE MODE', 'ONLY llm.sessions IN ACCESS EXCLUSIVE MODE']
+        || ARRAY(SELECT format('%s IN %s MODE', r, lock_mode) FROM unnest(ops.referred_to()) AS r)
+        || ARRAY(
             -- The month's own tables too, if it has any: someone may be reading them by their own names.
             SELECT own || ' IN ACCESS EXCLUSIVE MODE'
             FROM unnest(ARRAY[
@@ -113,8 +117,9 @@ BEGIN
     );
 END
 $$;
-COMMENT ON FUNCTION llm.lock_for_month_change(text, text) IS 'Locks what a change of months needs, without ever '
-    'making a writer wait for more than moments or deadlock; gives up with lock_not_available after 60 seconds';
+COMMENT ON FUNCTION llm.lock_for_month_change(text, text) IS 'Locks what a change of months needs, the tables that '
+    'sessions and logs refer to in the mode given, without making anybody wait for more than moments or deadlock; '
+    'gives up with lock_not_available after 60 seconds';
 REVOKE ALL ON FUNCTION llm.lock_for_month_change(text, text) FROM public;
 
 CREATE OR REPLACE FUNCTION ops.attach_month(entity text, month date)
@@ -282,7 +287,8 @@ END
 $$;
 COMMENT ON FUNCTION llm.create_month(date) IS 'Makes the partitions of one month (UTC) of sessions and session_logs '
     'and moves the month''s rows out of DEFAULT into them. Returns whether it made them: false when they are there '
-    'already; raises where half of them is. While rows are moved, writers wait; a month made ahead has none to move';
+    'already; raises where half of them is. While rows are moved, writers and readers wait; a month made ahead has '
+    'none to move';
 REVOKE ALL ON FUNCTION llm.create_month(date) FROM public;
 
 CREATE OR REPLACE FUNCTION ops.repair_month(month date)

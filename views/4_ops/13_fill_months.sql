@@ -99,7 +99,7 @@ $$;
 COMMENT ON FUNCTION llm.begin_months(date []) IS 'Makes llm.sessions_beside and llm.session_logs_beside, which take '
     'the rows of these months (UTC), each given by any day of it, until llm.attach_months() makes them part of '
     'llm.sessions and llm.session_logs. Raises where a month is there already. Whoever may INSERT there may INSERT '
-    'here';
+    'here. Until the transaction ends nobody else makes or drops a month';
 REVOKE ALL ON FUNCTION llm.begin_months(date []) FROM public;
 
 CREATE OR REPLACE FUNCTION ops.index_beside(entity text, part text)
@@ -266,6 +266,7 @@ $$;
 COMMENT ON FUNCTION llm.attach_months() IS 'Makes the months that llm.begin_months() began, with the rows that are in'
     ' them, part of llm.sessions and llm.session_logs, as if they had been inserted there: keys, foreign keys and '
     'CHECKs hold, uses of templates are counted, reports are right. Returns the months. Raises, and changes nothing, '
-    'where a row breaks a rule, and with serialization_failure where a month is new no longer. Writers of sessions '
-    'and logs wait for moments at the end, those of users, deployments and the like while foreign keys are proven';
+    'where a row breaks a rule, and with serialization_failure where a month is new no longer. Who reads or writes '
+    'sessions and logs waits for moments at the end, who writes to users, deployments and the like while foreign keys '
+    'are proven';
 REVOKE ALL ON FUNCTION llm.attach_months() FROM public;

@@ -45,8 +45,9 @@ BEGIN
     IF to_regclass('audit.' || name) IS NOT NULL THEN
         RETURN false;
     END IF;
-    -- A writer that had chosen DEFAULT for its row would find that it no longer belongs there, and fail.
-    LOCK TABLE ONLY audit.changes IN SHARE ROW EXCLUSIVE MODE;
+    -- A writer that had chosen DEFAULT for its row would find that it no longer belongs there, and fail; a reader that
+    -- waited at DEFAULT would not see the rows that have left it.
+    LOCK TABLE ONLY audit.changes IN ACCESS EXCLUSIVE MODE;
     LOCK TABLE audit.changes_default IN ACCESS EXCLUSIVE MODE;
     IF to_regclass('audit.' || name) IS NOT NULL THEN
         RETURN false;  -- made by someone else while we waited

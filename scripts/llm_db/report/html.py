@@ -1,6 +1,5 @@
 """A report as one page with charts and a table, to be mailed, kept or printed: it asks nothing of any network."""
 
-import errno
 from contextlib import suppress
 from html import escape
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import psycopg
 
 from llm_db.database import scalar
-from llm_db.errors import Problem
+from llm_db.errors import FULL, Problem
 from llm_db.report import charts
 from llm_db.report.query import Column, Question, View, select
 from llm_db.report.values import as_text
@@ -82,7 +81,7 @@ def write(connection: psycopg.Connection, asked: Question, file: str) -> None:
     try:
         write_whole(Path(file), text)
     except OSError as error:
-        hint = "make room" if error.errno == errno.ENOSPC else "name a file in a folder that is there"
+        hint = "make room" if error.errno in FULL else "name a file in a folder that is there"
         raise Problem(f"Cannot write {file}: {error.strerror}.", hint) from None
     print(f"{file}: {len(sections)} charts of {len(rows):,} rows")
 
