@@ -100,8 +100,9 @@ BEGIN
     IF lock_mode IS NULL THEN
         RETURN;
     END IF;
-    -- Readers wait too, at the parents, before they look which partitions there are. One that waited at DEFAULT would
-    -- know the old ones only, and see of rows that have moved neither the old version nor the new.
+    -- The mode is for what the two refer to. Of the two themselves readers wait too, before they look which partitions
+    -- there are: one that waited at DEFAULT would know the old ones only, and see of a row that has moved neither the old
+    -- version nor the new.
     PERFORM ops.lock_giving_way(
         ARRAY['ONLY llm.session_logs IN ACCESS EXCLUSIVE MODE', 'ONLY llm.sessions IN ACCESS EXCLUSIVE MODE']
         || ARRAY(SELECT format('%s IN %s MODE', r, lock_mode) FROM unnest(ops.referred_to()) AS r)
@@ -117,9 +118,8 @@ BEGIN
     );
 END
 $$;
-COMMENT ON FUNCTION llm.lock_for_month_change(text, text) IS 'Locks what a change of months needs, the tables that '
-    'sessions and logs refer to in the mode given, without making anybody wait for more than moments or deadlock; '
-    'gives up with lock_not_available after 60 seconds';
+COMMENT ON FUNCTION llm.lock_for_month_change(text, text) IS 'Locks what a change of months needs, without ever '
+    'making a writer wait for more than moments or deadlock; gives up with lock_not_available after 60 seconds';
 REVOKE ALL ON FUNCTION llm.lock_for_month_change(text, text) FROM public;
 
 CREATE OR REPLACE FUNCTION ops.attach_month(entity text, month date)
