@@ -16,8 +16,8 @@ CREATE TABLE llm.sessions (
     CONSTRAINT sessions_status_fkey FOREIGN KEY (status) REFERENCES llm.session_statuses (code),
     CONSTRAINT sessions_session_id_is_uuidv7 CHECK (llm.is_uuidv7(session_id)),
     -- A time further out is a broken clock, and no month could hold it. CHECKs are tried in the order of their names:
-    -- what is no UUIDv7 at all is told so by the one above. The literal is llm.uuidv7_floor() of the last moment: to plan
-    -- for all months the server would work that out for each.
+    -- what is no UUIDv7 at all is told so by the one above. The literal is llm.uuidv7_floor() of the last moment: it
+    -- would be worked out for each month in every plan for all of them.
     CONSTRAINT sessions_session_id_within_year_9999 CHECK (session_id < 'e677d21f-dc00-0000-0000-000000000000'),
     CONSTRAINT sessions_end_not_before_start CHECK (end_time >= start_time),
     CONSTRAINT sessions_running_has_no_end CHECK ((status = 'running') = (end_time IS NULL)),
