@@ -119,8 +119,8 @@ COMMENT ON COLUMN rollup.usage.first_request_time IS '첫 요청 시간';
 COMMENT ON COLUMN rollup.usage.last_request_time IS '마지막 요청 시간';
 COMMENT ON COLUMN rollup.usage.dimension IS 'What key means';
 COMMENT ON COLUMN rollup.usage.latencies IS '처리 시간 분포: NULL = none was answered; by user none is kept';
-COMMENT ON COLUMN rollup.usage.dropped_month IS 'The dropped month (UTC) that its logs lay in, and may come back to; NULL = '
-    'none, or one that was dropped before 0036';
+COMMENT ON COLUMN rollup.usage.dropped_month IS 'The month (UTC) that was dropped with what this sums up, '
+    'and may come back; NULL = that is stored, or went before migration 0036';
 
 -- Several rows without a month may have one key: summing up is the readers' work anyhow.
 CREATE UNIQUE INDEX usage_key ON rollup.usage (dimension, day, key, month) NULLS NOT DISTINCT
@@ -152,8 +152,8 @@ COMMENT ON COLUMN rollup.hours.requests IS '요청 수';
 COMMENT ON COLUMN rollup.hours.answered_requests IS '응답된 요청 수: whose response_time is known';
 COMMENT ON COLUMN rollup.hours.requests_without_tokens IS '토큰 수 미상 요청 수: whose token_used is not known';
 COMMENT ON COLUMN rollup.hours.tokens IS '사용 토큰 수: sum of the known token_used';
-COMMENT ON COLUMN rollup.hours.dropped_month IS 'The dropped month (UTC) that its logs lay in, and may come back to; NULL = '
-    'none, or one that was dropped before 0036';
+COMMENT ON COLUMN rollup.hours.dropped_month IS 'The month (UTC) that was dropped with what this sums up, '
+    'and may come back; NULL = that is stored, or went before migration 0036';
 
 CREATE UNIQUE INDEX hours_key ON rollup.hours (local_hour, hour, deployment_id, month)
 WHERE month IS NOT NULL;
@@ -185,8 +185,8 @@ COMMENT ON COLUMN rollup.slowest.token_used IS '사용 토큰 수: NULL = not kn
 COMMENT ON COLUMN rollup.slowest.request_time IS '요청 시간';
 COMMENT ON COLUMN rollup.slowest.session_id IS '세션: which, also when it is no longer stored';
 COMMENT ON COLUMN rollup.slowest.dimension IS 'What key means';
-COMMENT ON COLUMN rollup.slowest.dropped_month IS 'The dropped month (UTC) that its logs lay in, and may come back to; NULL = '
-    'none, or one that was dropped before 0036';
+COMMENT ON COLUMN rollup.slowest.dropped_month IS 'The month (UTC) that was dropped with what this sums up, '
+    'and may come back; NULL = that is stored, or went before migration 0036';
 
 CREATE INDEX slowest_dimension_day_idx ON rollup.slowest (dimension, day);
 
@@ -217,8 +217,8 @@ COMMENT ON COLUMN rollup.sessions.tokens IS '사용 토큰 수: sum of the known
 COMMENT ON COLUMN rollup.sessions.has_project IS '프로젝트 여부: whether the session is for a project';
 COMMENT ON COLUMN rollup.sessions.session_type IS '세션 유형';
 COMMENT ON COLUMN rollup.sessions.status IS '세션 상태: how it ended';
-COMMENT ON COLUMN rollup.sessions.dropped_month IS 'The dropped month (UTC) that its logs lay in, and may come back to; NULL = '
-    'none, or one that was dropped before 0036';
+COMMENT ON COLUMN rollup.sessions.dropped_month IS 'The month (UTC) that was dropped with what this sums up, '
+    'and may come back; NULL = that is stored, or went before migration 0036';
 
 CREATE UNIQUE INDEX sessions_key
 ON rollup.sessions (day, session_type, status, department_id, has_project, month) NULLS NOT DISTINCT

@@ -52,8 +52,8 @@ def archive(connection: psycopg.Connection, month: date, path: Path, tell: Calla
     except ImportError:
         raise parquet.needed() from None
     span, version = found(connection, month)
-    columns = [column.name for column in connection.execute(f"{query('archive_rows')} LIMIT 0", span).description]
     with named_when_whole(path) as file:
+        columns = [column.name for column in connection.execute(f"{query('archive_rows')} LIMIT 0", span).description]
         contents = of_database(connection, columns, span)
         progress = Progress(lambda rows: 100 * rows // contents.rows, tell)
         told = {

@@ -63,8 +63,8 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION llm.return_month(date) IS 'Takes the sums of a dropped month (UTC, given by any day of it) out of the '
-    'reports, and its uses out of usage_count, once all of its rows are stored again: as many sessions, logs and '
+COMMENT ON FUNCTION llm.return_month(date) IS 'Takes the sums of a dropped month (UTC, given by any day of it) out of '
+    'the reports, and its uses out of usage_count, once all of its rows are stored again: as many sessions, logs and '
     'tokens as were summed up. Returns NULL then, and where no month was dropped; else changes nothing, and returns '
     'what is lacking. Until the transaction ends no refresh runs';
 REVOKE ALL ON FUNCTION llm.return_month(date) FROM public;

@@ -37,7 +37,8 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
     ('llm_loader', 'TEMPORARY', 'DATABASE', ARRAY[quote_ident(current_database())], NULL),
     ('llm_loader', 'SELECT', 'TABLE', ARRAY[
         'llm.session_statuses', 'llm.session_types', 'llm.projects', 'llm.models', 'llm.model_configs',
-        'llm.deployments', 'llm.prompt_templates_base', 'llm.sessions', 'llm.session_logs', 'llm_db.loads', 'llm_db.load_rejects'
+        'llm.deployments', 'llm.prompt_templates_base', 'llm.sessions', 'llm.session_logs', 'llm_db.loads',
+        'llm_db.load_rejects'
     ], NULL),
     ('llm_loader', 'SELECT', 'TABLE', ARRAY['llm.users'], ARRAY['user_id', 'user_email']),
     -- An archive says of which version it is.

@@ -32,7 +32,7 @@ def run(options: argparse.Namespace, connect: Connect, output: "Output", conduct
             options.new,
             options.any_month,
             conduct,
-            Progress(lambda _: file.percent(), output.warn),
+            Progress(file.percent, output.warn),
         )
         started = time.perf_counter()
         try:

@@ -33,7 +33,8 @@ class LogFile:
     size: int
     # Where what is told of its lines is written: beside it, or for a pipe in the current folder.
     beside: Path
-    # The first day of the month that it is the archive of.
+    # Of Parquet: how many rows it has, and the first day of the month that it is the archive of.
+    rows: int | None = None
     archive_of: str | None = None
 
     @property
@@ -41,8 +42,8 @@ class LogFile:
         """As the database keeps it. A name need not be UTF-8."""
         return printable(self.beside.name)
 
-    def percent(self) -> int:
-        return min(100 * self.file.tell() // self.size, 100)
+    def percent(self, read: int) -> int:
+        return 100 * read // self.rows if self.rows else min(100 * self.file.tell() // self.size, 100)
 
     def digests(self, sizes: Iterable[int]) -> dict[int, str]:
         """SHA-256 of its first bytes, for each of these sizes that it has, and of all of them."""
@@ -109,10 +110,11 @@ def opened(path: Path, given_format: str | None, pairs: Sequence[str], zone: str
         kind = given_format or ("parquet" if head == parquet.MAGIC else format_by_name(path))
         file.seek(3 if head.startswith(b"\xef\xbb\xbf") else 0)
         notes = Notes()
-        archive_of = None
+        rows = archive_of = None
         if kind == "parquet":
             source = parquet.opened(file, path)
-            header, archive_of = parquet.columns(source, path), parquet.archive_of(source)
+            header = parquet.columns(source, path)
+            rows, archive_of = source.metadata.num_rows, parquet.archive_of(source)
             mapping = parse_mapping(pairs, header)
             refuse_incomplete(mapping)
             notes.columns.update(dict.fromkeys(header))
@@ -126,7 +128,7 @@ def opened(path: Path, given_format: str | None, pairs: Sequence[str], zone: str
             mapping, records = parse_mapping(pairs, None), ndjson_records(file, notes)
         beside = Path("pipe") if is_pipe else path
         reader = Reader(mapping, of_times, trimmed=kind != "parquet")
-        yield LogFile(path, mapping, reader, records, notes, file, size, beside, archive_of)
+        yield LogFile(path, mapping, reader, records, notes, file, size, beside, rows, archive_of)
 
 
 def seekable(path: Path, closing: ExitStack) -> tuple[BinaryIO, bool]:

@@ -62,9 +62,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.epilog = EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        "file", metavar="FILE", type=Path, help=".csv, .ndjson, .jsonl, .parquet, or - for a pipe"
-    )
+    parser.add_argument("file", metavar="FILE", type=Path, help=".csv, .ndjson, .jsonl, .parquet, or - for a pipe")
     parser.add_argument(
         "--map",
         action="append",
