@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import psycopg
 
 from llm_db import __version__
+from llm_db.database import scalar
 from llm_db.errors import FULL, Exit, Problem, one_line, printable
 from llm_db.load import parquet
 from llm_db.load.run import Progress, partly
@@ -51,14 +52,14 @@ def archive(connection: psycopg.Connection, month: date, path: Path, tell: Calla
         import pyarrow  # noqa: F401
     except ImportError:
         raise parquet.needed() from None
-    span, version = found(connection, month)
+    span = found(connection, month)
     with named_when_whole(path) as file:
         columns = [column.name for column in connection.execute(f"{query('archive_rows')} LIMIT 0", span).description]
         contents = of_database(connection, columns, span)
         progress = Progress(lambda rows: 100 * rows // contents.rows, tell)
         told = {
             parquet.MONTH: str(month),
-            "llm_db.schema_version": version,
+            "llm_db.schema_version": newest_migration(connection),
             **{f"llm_db.{name}": str(value) for name, value in asdict(contents).items()},
             "llm_db.archived_at": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}",
             "llm_db.version": __version__,
@@ -82,14 +83,14 @@ def archive(connection: psycopg.Connection, month: date, path: Path, tell: Calla
     }
 
 
-def found(connection: psycopg.Connection, month: date) -> tuple[Mapping[str, str], str]:
-    """The bounds of a month that is whole, which it stays until the transaction ends; and the newest migration."""
+def found(connection: psycopg.Connection, month: date) -> Mapping[str, str]:
+    """The bounds of a month that is whole, which it stays until the transaction ends."""
     try:
         # Before the snapshot is taken: a month that is attached or detached after that would have no rows in it.
         connection.execute("LOCK TABLE ONLY llm.sessions, ONLY llm.session_logs IN ACCESS SHARE MODE")
     except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedTable):
         raise Problem("This database has no sessions and logs.", "run `llm-db migrate` first") from None
-    low, high, tables, attached, version = connection.execute(query("archive_month"), {"month": month}).fetchone()
+    low, high, tables, attached = connection.execute(query("archive_month"), {"month": month}).fetchone()
     if not tables:
         raise Problem(
             f"There is no month {month:%Y-%m}.",
@@ -100,7 +101,14 @@ def found(connection: psycopg.Connection, month: date) -> tuple[Mapping[str, str
             f"The month {month:%Y-%m} is not whole: of its two tables {attached} is attached.",
             f"SELECT ops.repair_month('{month}'); puts it together again",
         )
-    return {"low": low, "high": high}, version
+    return {"low": low, "high": high}
+
+
+def newest_migration(connection: psycopg.Connection) -> str:
+    """Who only loads does not read the ledger."""
+    if not scalar(connection, "SELECT pg_catalog.has_table_privilege('llm_db.migrations', 'SELECT')"):
+        return "not known"
+    return scalar(connection, "SELECT max(migration_id) FROM llm_db.migrations WHERE state = 'applied'")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
--- needs: 0036.dropped-months
+-- needs: 0013.rollups
 
 -- Retention: a session counts to the month it began in, with all its logs. One that began long ago and still runs, or
 -- whose last logs are young, holds its month back; so does what the reports would lose.
@@ -157,10 +157,10 @@ BEGIN
     IF reason IS NULL THEN
         -- What is summed up stays, and lets go of the month. Only the rollups are written here, so this is done before
         -- anything is locked that others need.
-        UPDATE rollup.usage AS r SET month = NULL, dropped_month = first_day WHERE r.month = first_day;
-        UPDATE rollup.hours AS r SET month = NULL, dropped_month = first_day WHERE r.month = first_day;
-        UPDATE rollup.slowest AS r SET month = NULL, dropped_month = first_day WHERE r.month = first_day;
-        UPDATE rollup.sessions AS r SET month = NULL, dropped_month = first_day WHERE r.month = first_day;
+        UPDATE rollup.usage AS r SET month = NULL WHERE r.month = first_day;
+        UPDATE rollup.hours AS r SET month = NULL WHERE r.month = first_day;
+        UPDATE rollup.slowest AS r SET month = NULL WHERE r.month = first_day;
+        UPDATE rollup.sessions AS r SET month = NULL WHERE r.month = first_day;
         PERFORM llm.lock_for_month_change('ACCESS EXCLUSIVE', suffix);
         -- A second look, at what was written until now.
         reason := ops.held_back_by(month, keep_from, with_running, log_days, session_days);
@@ -179,13 +179,16 @@ BEGIN
     IF is_open THEN
         INSERT INTO rollup.sessions (
             day, month, department_id, sessions, duration_us, requests, requests_without_tokens, tokens, has_project,
-            session_type, status, dropped_month
+            session_type, status
         )
         SELECT
-            s.day, NULL, s.department_id, s.sessions, s.duration_us, s.requests, s.requests_without_tokens, s.tokens,
-            s.has_project, s.session_type, s.status, first_day
+            s.day, first_day, s.department_id, rollup.bigint_sum(s.sessions), sum(s.duration_us),
+            rollup.bigint_sum(s.requests), rollup.bigint_sum(s.requests_without_tokens), rollup.bigint_sum(s.tokens),
+            s.has_project, s.session_type, s.status
         FROM rollup.open_sessions('{}') AS s
-        WHERE s.month = first_day;
+        WHERE s.month = first_day
+        GROUP BY s.day, s.department_id, s.has_project, s.session_type, s.status;
+        UPDATE rollup.sessions AS r SET month = NULL WHERE r.month = first_day;
     END IF;
     -- Logs first: a session that is still referred to cannot leave.
     FOREACH entity IN ARRAY ARRAY['session_logs', 'sessions'] LOOP

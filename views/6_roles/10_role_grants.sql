@@ -41,8 +41,6 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
         'llm_db.load_rejects'
     ], NULL),
     ('llm_loader', 'SELECT', 'TABLE', ARRAY['llm.users'], ARRAY['user_id', 'user_email']),
-    -- An archive says of which version it is.
-    ('llm_loader', 'SELECT', 'TABLE', ARRAY['llm_db.migrations'], ARRAY['migration_id', 'state']),
     ('llm_loader', 'INSERT', 'TABLE', ARRAY[
         'llm.sessions', 'llm.session_logs', 'llm_db.loads', 'llm_db.load_rejects'
     ], NULL),

@@ -1,4 +1,4 @@
--- A month's bounds, how many of its two tables are there, and how many of these are attached; the newest migration.
+-- A month's bounds, how many of its two tables are there, and how many of these are attached.
 SELECT
     llm.uuidv7_floor(m.month::timestamp AT TIME ZONE 'UTC') AS low,
     llm.uuidv7_floor((m.month + interval '1 month') AT TIME ZONE 'UTC') AS high,
@@ -10,8 +10,7 @@ SELECT
             (m.sessions, 'llm.sessions'::regclass), (m.logs, 'llm.session_logs'::regclass)
         )
             AND NOT i.inhdetachpending
-    ) AS attached,
-    (SELECT max(a.migration_id) FROM llm_db.migrations AS a WHERE a.state = 'applied') AS schema_version
+    ) AS attached
 FROM (
     SELECT
         g.month,
