@@ -122,7 +122,9 @@ def named_when_whole(path: Path) -> Iterator[BinaryIO]:
             f"{part} is there: another llm-db is writing it, or was killed while it did.", "if so, remove it"
         ) from None
     except OSError as error:
-        raise Problem(f"Cannot write {path}: {error.strerror}.", "name a file in a folder that is there") from None
+        raise Problem(
+            f"Cannot write {path}: {error.strerror}.", "name a file in a folder that is there and can be written to"
+        ) from None
     try:
         with file:
             # Whoever writes it has the other name, so nobody makes it from here on.

@@ -1,6 +1,7 @@
 """`llm-db archive`: a month in a file is the month, whatever is in it, or there is no file; and it comes back as if it
 had never been gone."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -206,6 +207,11 @@ def test_others_read_it(some: psycopg.Connection, run: Run, tmp_path: Path) -> N
     assert done.stdout == (
         f"march.parquet: 2024-03 with 4 sessions and 4 logs in {size:,} bytes, read back and compared\n"
     )
+    done = run("archive", "2024-03", "again.parquet", "--json")
+    assert json.loads(done.stdout) == {
+        "file": "again.parquet", "month": "2024-03", "sessions": 4, "logs": 4,
+        "bytes": (tmp_path / "again.parquet").stat().st_size,
+    }  # fmt: skip
     file = str(tmp_path / "march.parquet")
     described = duckdb.execute(f"DESCRIBE SELECT * FROM '{file}'").fetchall()
     types = {name: kind for name, kind, *_ in described}
