@@ -106,7 +106,7 @@ def found(connection: psycopg.Connection, month: date) -> Mapping[str, str]:
 
 def newest_migration(connection: psycopg.Connection) -> str:
     """Who only loads does not read the ledger."""
-    if not scalar(connection, "SELECT pg_catalog.has_table_privilege('llm_db.migrations', 'SELECT')"):
+    if not scalar(connection, "SELECT pg_catalog.has_table_privilege(to_regclass('llm_db.migrations'), 'SELECT')"):
         return "not known"
     return scalar(connection, "SELECT max(migration_id) FROM llm_db.migrations WHERE state = 'applied'")
 

@@ -530,7 +530,12 @@ def test_the_page_is_followed(
     assert seen(some, STORED) == {"sessions": [], "logs": []}
     monkeypatch.chdir(tmp_path)
     assert duckdb.execute(documented(page, "duckdb")).fetchall() == asked
-    done = shell(documented(page, "load").replace("2025-03", "2024-03"), tmp_path, DATABASE_URL=dsn)
-    assert done.returncode == 0, done.stderr
-    assert seen(some, STORED) == stored
-    assert seen(some, COUNTED) == counted
+    # Twice: what came back may go again.
+    for _ in range(2):
+        done = shell(documented(page, "load").replace("2025-03", "2024-03"), tmp_path, DATABASE_URL=dsn)
+        assert done.returncode == 0, done.stderr
+        assert seen(some, STORED) == stored
+        assert seen(some, COUNTED) == counted
+        some.execute("CALL ops.refresh_rollups()")
+        dropped(some)
+        assert seen(some, COUNTED) == counted

@@ -37,11 +37,11 @@ or another row of the file, may be that request or another one: it is not loaded
 exit code is 1. If these are other requests, run the same command with --new. Within a file, identical rows without
 log_sequence are kept, and counted; --reject-duplicates rejects them.
 
-Bad rows go to FILE.rejects.csv with line, column, value and the rule they broke; all other rows are loaded, in one
-transaction. llm_db.load_rejects has the same lines for 30 days. For a pipe, FILE is ./pipe. Months are made where they
-are missing, from ten years before this month to one year after it; rows of others are rejected without --any-month.
-A new month with more than 2,000 rows is filled beside the others and attached at the end, which is faster. Rows of a
-month that cannot be made now go to DEFAULT.
+Bad rows go to FILE.rejects.csv with line (of Parquet: row), column, value and the rule they broke; all other rows are
+loaded, in one transaction. llm_db.load_rejects has the same lines for 30 days. For a pipe, FILE is ./pipe. Months are
+made where they are missing, from ten years before this month to one year after it; rows of others are rejected without
+--any-month. A new month with more than 2,000 rows is filled beside the others and attached at the end, which is faster.
+Rows of a month that cannot be made now go to DEFAULT.
 """
 
 EXAMPLES = """\

@@ -170,7 +170,9 @@ class Load:
 
     def is_loaded(self, sha256: str) -> bool:
         """Only a load without rejects settles it: what was missing for a rejected row may be there now. Of listed rows
-        there is nothing to find out, but --new decides."""
+        there is nothing to find out, but --new decides. A month that was loaded may have been dropped again."""
+        if self.not_returned():
+            return False
         found = self.connection.execute(
             "SELECT load_id, loaded_at, rows_read, rows_listed FROM llm_db.loads WHERE sha256 = %s AND mapping = %s "
             "AND rows_rejected = 0 AND (rows_listed = 0 OR NOT %s) ORDER BY load_id DESC LIMIT 1",
@@ -252,7 +254,7 @@ class Load:
         self.take_turn(waiting)
         if self.is_loaded(sha256):
             return None
-        # Where it is an archive of a month that was dropped: its sums are still counted, and no refresh runs from here.
+        # From here on no refresh runs.
         returns = self.not_returned()
         self.progress.step("comparing with what the database has")
         identical = self.compare()
@@ -312,6 +314,7 @@ class Load:
         )  # fmt: skip
 
     def not_returned(self) -> str | None:
+        """Of an archive whose month was dropped: what is lacking before it counts as it did."""
         if self.file.archive_of is None:
             return None
         return scalar(self.connection, "SELECT llm.return_month(%s::date)", [self.file.archive_of])
