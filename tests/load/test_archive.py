@@ -176,7 +176,12 @@ SESSION = {
 }  # fmt: skip
 SOME = [
     SESSION,
-    SESSION | {"begins": 10**8, "user_id": 2, "logs": [LOG | {"deployment_id": 3}, LOG | {"log_sequence": 7}]},
+    SESSION
+    | {
+        "begins": 10**8,
+        "user_id": 2,
+        "logs": [LOG | {"response_s3_path": "s3://b-1/lee@example.com"}, LOG | {"log_sequence": 7}],
+    },
     SESSION | {"begins": 2 * 10**8, "logs": []},
     SESSION | {"begins": 3 * 10**8, "lasts": None},
 ]
@@ -399,6 +404,11 @@ def test_a_person_who_was_erased_comes_back_without_a_name_or_not_at_all(some: p
     assert done.returncode == 0, done.stderr
     assert seen(some, STORED) == stored
     assert seen(some, COUNTED)["uses"] == counted["uses"]
+    # What the page says of their S3 paths.
+    left = "SELECT count(*) FROM llm.session_logs WHERE response_s3_path LIKE '%lee@example.com%'"
+    assert some.execute(left).fetchone() == (1,)
+    some.execute("SELECT * FROM llm.erase_user(2, ARRAY['lee@example.com'])")
+    assert some.execute(left).fetchone() == (0,)
 
 
 KEYS_OF_TABLES = {
