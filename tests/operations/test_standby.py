@@ -31,6 +31,10 @@ def standby(primary: Cluster) -> Iterator[Cluster]:
         cluster.configure({})
         cluster.start()
         yield cluster
+    # A worker of the test run may come back to this module, and the primary is still there.
+    eventually(lambda: value(primary.dsn, "SELECT NOT bool_or(active) FROM pg_replication_slots"))
+    execute(primary.dsn, "SELECT pg_drop_replication_slot('llm_standby')")
+    execute(primary.dsn, "DROP ROLE llm_standby")
 
 
 def caught_up(primary: Cluster, standby: Cluster) -> None:
