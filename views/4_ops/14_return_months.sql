@@ -1,7 +1,7 @@
 -- needs: 0036.dropped-months
 
 -- Its triggers are on the rollups, and not a line of ops.drop_month(), which is there without them too.
-CREATE OR REPLACE FUNCTION rollup.keep_dropped_month()
+CREATE OR REPLACE FUNCTION ops.keep_dropped_month()
 RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -11,8 +11,8 @@ BEGIN
     RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION rollup.keep_dropped_month() IS 'Trigger: a sum that lets go of its month remembers which it was';
-REVOKE ALL ON FUNCTION rollup.keep_dropped_month() FROM public;
+COMMENT ON FUNCTION ops.keep_dropped_month() IS 'Trigger: a sum that lets go of its month remembers which it was';
+REVOKE ALL ON FUNCTION ops.keep_dropped_month() FROM public;
 
 -- Reports count a dropped month by its sums. When its rows come back, from an archive, they leave notes and are counted
 -- as all rows are that come late: so the sums go then, and the uses of templates are taken back. Whoever may load may
