@@ -213,7 +213,7 @@ def test_rollback_refuses_to_lose_rows(one_of_each: str, number: int) -> None:
 def test_what_cannot_be_worked_out_again_is_not_rolled_back(dsn: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as db:
         january = "INSERT INTO rollup.sessions SELECT day, day, 1, 1, 1, 1, 1, 1, false, 'test', 'completed'"
-        db.execute(f"{january} FROM date '2020-01-01' AS day")
+        db.execute(f"{january} FROM (VALUES (date '2020-01-01')) AS v (day)")
         db.execute("UPDATE rollup.sessions SET month = NULL")
         with pytest.raises(errors.Problem, match="would lose which months were dropped"):
             down(dsn, "0035")
