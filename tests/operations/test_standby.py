@@ -8,10 +8,10 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
-from rehearsal import database_of, drift, eventually, follow, goes_on, logs_of, reports, writing
+from rehearsal import database_of, drift, follow, goes_on, logs_of, reports, writing
 
 from cluster import Cluster, newer_bins
-from command import ROOT, documented, execute, llm_db, value
+from command import ROOT, documented, eventually, execute, llm_db, value
 from logins import LOGINS, logins_of_the_page
 from rollup_model import assert_exact, make_model
 
