@@ -20,15 +20,19 @@ SELECT
     l.response_time IS NOT NULL AS answered,
     (extract(epoch FROM l.response_time - l.request_time) * 1000000)::bigint AS latency_us,
     l.token_used >= c.max_tokens AS at_max_tokens,
-    l.config_id, l.deployment_id, e.model_id, s.project_id, l.template_id, s.user_id,
+    l.config_id, l.deployment_id, s.project_id, l.template_id, s.user_id,
     (
         SELECT h.department_id FROM llm.user_departments AS h
         WHERE h.user_id = s.user_id AND h.since <= l.request_time
         ORDER BY h.since DESC LIMIT 1
-    ) AS department_id
+    ) AS department_id,
+    (
+        SELECT h.model_id FROM llm.deployment_history AS h
+        WHERE h.deployment_id = l.deployment_id AND h.since <= l.request_time
+        ORDER BY h.since DESC LIMIT 1
+    ) AS model_id
 FROM llm.session_logs AS l
 JOIN llm.sessions AS s USING (session_id)
-JOIN llm.deployments AS e USING (deployment_id)
 LEFT JOIN llm.model_configs AS c USING (config_id)
 CROSS JOIN (SELECT time_zone FROM rollup.state) AS z;
 

@@ -19,7 +19,7 @@ from command import ROOT, documented, drop_role, execute, value
 
 PAGE = "docs/upkeep.md"
 FIELDS = r"\* \* \* \* \*  "
-BREAK = "ALTER TABLE llm.deployments DISABLE TRIGGER deployments_model_is_noted"
+BREAK = "ALTER TABLE llm.deployment_history DISABLE TRIGGER deployment_history_is_noted"
 MISSING = "SELECT to_regclass('llm.sessions_' || to_char(now() + interval '3 months', 'YYYY_MM')) IS NULL"
 DROP = "SELECT llm.drop_month((now() + interval '3 months')::date)"
 
@@ -58,7 +58,7 @@ class Host:
         execute(self.dsn, BREAK)
         done = self.run(command, **variables)
         assert done.returncode != 0
-        assert "deployments_model_is_noted is missing or disabled" in done.stderr
+        assert "deployment_history_is_noted is missing or disabled" in done.stderr
         assert "jobs that failed: refresh" in done.stderr
         execute(self.dsn, BREAK.replace("DISABLE", "ENABLE"))
 

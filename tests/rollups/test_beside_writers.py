@@ -195,7 +195,11 @@ FROM llm.sessions, llm.deployments, llm.model_configs;
         ("sessions_take_their_logs_along", "DELETE FROM llm.sessions"),
         ("user_departments_are_noted", "DELETE FROM llm.user_departments"),
         ("user_departments_truncation_is_noted", "TRUNCATE llm.user_departments"),
-        ("deployments_model_is_noted", "UPDATE llm.deployments SET model_id = (SELECT max(model_id) FROM llm.models)"),
+        (
+            "deployment_history_is_noted",
+            "UPDATE llm.deployment_history SET model_id = (SELECT max(model_id) FROM llm.models)",
+        ),
+        ("deployment_history_truncation_is_noted", "TRUNCATE llm.deployment_history"),
         ("model_configs_max_tokens_is_noted", "UPDATE llm.model_configs SET max_tokens = 1"),
     ],
     ids=lambda words: "" if " " in words else words,

@@ -24,7 +24,7 @@ def test_what_was_done_is_told_to_people_and_to_programs(db: psycopg.Connection,
 
 
 def test_what_failed_is_told_and_the_rest_is_done(db: psycopg.Connection, dsn: str) -> None:
-    execute(dsn, "ALTER TABLE llm.deployments DISABLE TRIGGER deployments_model_is_noted")
+    execute(dsn, "ALTER TABLE llm.deployment_history DISABLE TRIGGER deployment_history_is_noted")
     execute(dsn, "SELECT llm.drop_month((now() + interval '3 months')::date)")
     done = llm_db("maintain", "--json", "--dsn", dsn)
     document = json.loads(done.stdout)
@@ -32,9 +32,9 @@ def test_what_failed_is_told_and_the_rest_is_done(db: psycopg.Connection, dsn: s
     assert document["error"].endswith("jobs that failed: refresh")
     assert document["done"][0].startswith("made the month ")
     [warning] = document["warnings"]
-    assert warning["warning"].startswith("refresh: the trigger deployments_model_is_noted is missing or disabled")
+    assert warning["warning"].startswith("refresh: the trigger deployment_history_is_noted is missing or disabled")
     assert f"warning: {warning['warning']} ({warning['hint']})" in done.stderr
-    execute(dsn, "ALTER TABLE llm.deployments ENABLE TRIGGER deployments_model_is_noted")
+    execute(dsn, "ALTER TABLE llm.deployment_history ENABLE TRIGGER deployment_history_is_noted")
     assert llm_db("maintain", "--dsn", dsn).returncode == 0
 
 

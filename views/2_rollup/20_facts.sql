@@ -1,3 +1,5 @@
+-- needs: 0037.deployment-history
+
 -- Rows that were there before the rules of llm.session_logs may break them, and one of them must not break a report for
 -- everybody: what no request can use or last is not known, and a request without a known time is on no day.
 CREATE OR REPLACE FUNCTION rollup.known_tokens(token_used bigint)
@@ -43,6 +45,21 @@ COMMENT ON COLUMN rollup.department_spans.department_id IS '소속 부서';
 COMMENT ON COLUMN rollup.department_spans.since IS '소속 시작 시간: inclusive';
 COMMENT ON COLUMN rollup.department_spans.until_time IS '소속 종료 시간: exclusive; infinity = still there';
 
+CREATE OR REPLACE VIEW rollup.deployment_spans AS
+SELECT
+    h.deployment_id,
+    h.model_id,
+    h.gpu_count,
+    h.environment,
+    h.status,
+    h.since,
+    lead(h.since, 1, 'infinity') OVER (PARTITION BY h.deployment_id ORDER BY h.since) AS until_time
+FROM llm.deployment_history AS h;
+COMMENT ON VIEW rollup.deployment_spans IS '배포 이력: llm.deployment_history with the end of each row';
+CALL ops.describe('rollup.deployment_spans', 'llm.deployment_history');
+COMMENT ON COLUMN rollup.deployment_spans.since IS '시작 시간: inclusive';
+COMMENT ON COLUMN rollup.deployment_spans.until_time IS '종료 시간: exclusive; infinity = still so';
+
 -- What is counted of one log, and of one session: the rollups and the open time of every report are made of these.
 CREATE OR REPLACE VIEW rollup.log_facts AS
 SELECT
@@ -68,10 +85,11 @@ FROM llm.session_logs AS l
 -- One row, as the planner sees by LIMIT only: a table of one row never gets statistics, and would count as 900.
 CROSS JOIN (SELECT state.time_zone FROM rollup.state LIMIT 1) AS z
 INNER JOIN llm.sessions AS s ON l.session_id = s.session_id
-INNER JOIN llm.deployments AS e ON l.deployment_id = e.deployment_id
 LEFT JOIN llm.model_configs AS c ON l.config_id = c.config_id
 LEFT JOIN rollup.department_spans AS h
     ON s.user_id = h.user_id AND h.since <= l.request_time AND h.until_time > l.request_time
+LEFT JOIN rollup.deployment_spans AS e
+    ON l.deployment_id = e.deployment_id AND e.since <= l.request_time AND e.until_time > l.request_time
 WHERE rollup.known_time(l.request_time) IS NOT NULL;
 COMMENT ON VIEW rollup.log_facts IS '세션 로그: what the reports count of a log';
 COMMENT ON COLUMN rollup.log_facts.session_id IS '세션 고유 식별자: with log_sequence the key';
@@ -86,7 +104,8 @@ COMMENT ON COLUMN rollup.log_facts.user_id IS '사용자: who made the request';
 COMMENT ON COLUMN rollup.log_facts.department_id IS '소속 부서: of the user at request_time';
 COMMENT ON COLUMN rollup.log_facts.project_id IS '프로젝트: NULL = none';
 COMMENT ON COLUMN rollup.log_facts.deployment_id IS '배포: which served the request';
-COMMENT ON COLUMN rollup.log_facts.model_id IS '모델: of the deployment';
+COMMENT ON COLUMN rollup.log_facts.model_id IS '모델: of the deployment at request_time; NULL = its history '
+    'does not say';
 COMMENT ON COLUMN rollup.log_facts.config_id IS '모델 설정: NULL = none or not known';
 COMMENT ON COLUMN rollup.log_facts.template_id IS '프롬프트 템플릿: NULL = none';
 COMMENT ON COLUMN rollup.log_facts.token_used IS '사용 토큰 수: NULL = not known';
@@ -94,6 +113,36 @@ COMMENT ON COLUMN rollup.log_facts.answered IS '응답 여부: whether response_
 COMMENT ON COLUMN rollup.log_facts.at_max_tokens IS '최대 토큰 도달 여부: whether token_used is at least max_tokens of the '
     'preset';
 COMMENT ON COLUMN rollup.log_facts.latency_us IS '처리 시간: in microseconds; NULL = not answered';
+
+-- In which hours an answered request ran, a row for each. Hours begin where the clocks of the reporting time zone say so,
+-- which is where the request's own hour began, or whole hours later.
+CREATE OR REPLACE FUNCTION rollup.running_hours(request_time timestamptz, latency_us bigint, first_hour timestamptz)
+RETURNS TABLE (hour timestamptz, busy_us bigint, first_minute integer, last_minute integer)
+LANGUAGE sql
+IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT
+        first_hour + r.n * interval '1 hour',
+        r.until_us - r.from_us,
+        ((r.from_us + 59999999) / 60000000)::integer,
+        ((r.until_us + 59999999) / 60000000)::integer - 1
+    FROM (
+        SELECT
+            g.n,
+            greatest(b.began_us - g.n * 3600000000, 0) AS from_us,
+            least(b.began_us + latency_us - g.n * 3600000000, 3600000000) AS until_us
+        FROM (
+            SELECT (date_part('epoch', request_time - first_hour) * 1e6)::bigint AS began_us
+        ) AS b
+        CROSS JOIN LATERAL generate_series(0, (b.began_us + latency_us) / 3600000000) AS g (n)
+    ) AS r
+    WHERE latency_us IS NOT NULL;
+END;
+COMMENT ON FUNCTION rollup.running_hours(timestamptz, bigint, timestamptz) IS 'The hours in which a request ran, given '
+    'with its latency in microseconds and the start of the hour it began in: how long in each, in microseconds, and '
+    'which minutes (0 to 59) of it began meanwhile: from first_minute to last_minute, none where last_minute is less. '
+    'No row: it was not answered';
+REVOKE ALL ON FUNCTION rollup.running_hours(timestamptz, bigint, timestamptz) FROM public;
 
 CREATE OR REPLACE VIEW rollup.session_facts AS
 SELECT

@@ -1,4 +1,4 @@
--- needs: 0013.rollups
+-- needs: 0037.deployment-history
 
 -- Writing: what writers note for the rollups. In the everyday case, a request of just now, that is nothing: one look at
 -- rollup.state, and on. Notes are rows of their own, so that no writer waits for another, and quarters of an hour, at
@@ -184,6 +184,31 @@ $$;
 COMMENT ON FUNCTION rollup.note_user_departments() IS 'Trigger: notes what a user did since the department was '
     'corrected. Runs as its owner, like rollup.note_logs()';
 REVOKE ALL ON FUNCTION rollup.note_user_departments() FROM public;
+
+CREATE OR REPLACE FUNCTION rollup.note_deployment_history()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- As in rollup.note_user_departments().
+    IF TG_OP = 'INSERT' AND NEW.since = '-infinity' AND pg_trigger_depth() > 1
+        OR TG_OP = 'DELETE' AND NOT EXISTS (
+            SELECT 1 FROM llm.deployments AS e WHERE e.deployment_id = OLD.deployment_id
+        ) THEN
+        RETURN NULL;
+    END IF;
+    PERFORM rollup.note_key('logs', 'deployment', c.deployment_id, min(c.since))
+    FROM (VALUES (OLD.deployment_id, OLD.since), (NEW.deployment_id, NEW.since)) AS c (deployment_id, since)
+    WHERE c.deployment_id IS NOT NULL
+    GROUP BY c.deployment_id;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION rollup.note_deployment_history() IS 'Trigger: notes what a deployment served since its history was '
+    'corrected. Runs as its owner, like rollup.note_logs()';
+REVOKE ALL ON FUNCTION rollup.note_deployment_history() FROM public;
 
 CREATE OR REPLACE FUNCTION rollup.note_uses()
 RETURNS trigger

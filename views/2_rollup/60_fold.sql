@@ -1,24 +1,6 @@
--- needs: 0013.rollups
+-- needs: 0038.deployment-usage
 
 -- Folding: adding logs and sessions to the rollups. The caller holds rollup.lock_state().
-CREATE OR REPLACE FUNCTION rollup.grouped_by(grouped integer)
-RETURNS rollup.dimension
-LANGUAGE sql
-IMMUTABLE PARALLEL SAFE
-RETURN CASE grouped::bit(7)
-    WHEN B'0111111' THEN 'config'::rollup.dimension
-    WHEN B'1011111' THEN 'department'
-    WHEN B'1101111' THEN 'deployment'
-    WHEN B'1110111' THEN 'model'
-    WHEN B'1111011' THEN 'project'
-    WHEN B'1111101' THEN 'template'
-    WHEN B'1111110' THEN 'user'
-    WHEN B'1111111' THEN 'all'
-END;
-COMMENT ON FUNCTION rollup.grouped_by(integer) IS 'The dimension of a row of GROUPING SETS, from grouping() of the '
-    'keys of all dimensions in alphabetical order';
-REVOKE ALL ON FUNCTION rollup.grouped_by(integer) FROM public;
-
 CREATE OR REPLACE FUNCTION rollup.fold_logs(low timestamptz, high timestamptz)
 RETURNS void
 LANGUAGE plpgsql
@@ -41,18 +23,24 @@ BEGIN
         SELECT f.*, rollup.latency_bucket(f.latency_us) AS bucket
         FROM rollup.log_facts AS f
         WHERE f.request_time >= low AND f.request_time < high AND f.session_id >= lowest
-    ), sums AS MATERIALIZED (
-        -- One pass for all dimensions, and one for their histograms: in a single pass every cell would carry every sum,
-        -- which takes a quarter longer. By user and day a histogram would be as long as the list of latencies.
+    ), parts AS MATERIALIZED (
+        -- One pass over the logs, and one for their histograms: in a single pass every cell would carry every sum, which
+        -- takes a quarter longer. By user and day a histogram would be as long as the list of latencies.
         SELECT
-            f.day, f.month, f.local_hour, f.hour,
-            -- By the hour, of no dimension.
-            CASE WHEN grouping(f.hour) = 1 THEN rollup.grouped_by(grouping(
-                f.config_id, f.department_id, f.deployment_id, f.model_id, f.project_id, f.template_id, f.user_id
-            )) END AS dimension,
-            coalesce(
-                f.config_id, f.department_id, f.deployment_id, f.model_id, f.project_id, f.template_id, f.user_id
-            ) AS key,
+            f.day, f.month, f.local_hour, f.hour, f.deployment_id, f.model_id, f.department_id,
+            CASE
+                -- By the hour, of no dimension.
+                WHEN grouping(f.hour) = 0 THEN NULL
+                WHEN grouping(f.config_id) = 0 THEN 'config'::rollup.dimension
+                WHEN grouping(f.project_id) = 0 THEN 'project'
+                WHEN grouping(f.template_id) = 0 THEN 'template'
+                WHEN grouping(f.user_id) = 0 THEN 'user'
+                ELSE 'department'
+            END AS dimension,
+            CASE
+                WHEN grouping(f.department_id, f.user_id) = 1 THEN f.department_id
+                ELSE coalesce(f.config_id, f.project_id, f.template_id, f.user_id)
+            END AS key,
             count(*) AS requests,
             count(*) FILTER (WHERE f.answered) AS answered_requests,
             count(*) - count(f.token_used) AS requests_without_tokens,
@@ -65,15 +53,43 @@ BEGIN
         FROM facts AS f
         GROUP BY
             f.day, f.month, GROUPING SETS (
-                (f.local_hour, f.hour, f.deployment_id), f.config_id, f.department_id, f.deployment_id, f.model_id,
-                f.project_id, f.template_id, f.user_id, ()
+                (f.local_hour, f.hour, f.deployment_id), f.config_id,
+                (f.deployment_id, f.model_id, f.department_id), (f.deployment_id, f.model_id, f.project_id),
+                (f.deployment_id, f.model_id, f.template_id), (f.deployment_id, f.model_id, f.department_id, f.user_id)
             )
+    ), sums AS MATERIALIZED (
+        -- The parts of one dimension add up to those of fewer keys.
+        SELECT
+            d.dimension, p.day, p.month, d.key,
+            rollup.bigint_sum(p.requests) AS requests,
+            rollup.bigint_sum(p.answered_requests) AS answered_requests,
+            rollup.bigint_sum(p.requests_without_tokens) AS requests_without_tokens,
+            rollup.bigint_sum(p.at_max_tokens_requests) AS at_max_tokens_requests,
+            rollup.bigint_sum(p.tokens) AS tokens,
+            sum(p.latency_us) AS latency_us,
+            max(p.max_latency_us) AS max_latency_us,
+            min(p.first_request_time) AS first_request_time,
+            max(p.last_request_time) AS last_request_time
+        FROM parts AS p
+        CROSS JOIN LATERAL (
+            VALUES
+            (p.dimension, p.key), ('all'::rollup.dimension, NULL::bigint), ('deployment', p.deployment_id),
+            ('model', p.model_id)
+        ) AS d (dimension, key)
+        WHERE p.dimension IS NOT NULL AND (p.dimension = 'department' OR d.dimension = p.dimension)
+        GROUP BY d.dimension, p.day, p.month, d.key
     ), cells AS MATERIALIZED (
         SELECT
             f.day, f.month, f.bucket,
-            rollup.grouped_by(2 * grouping(
-                f.config_id, f.department_id, f.deployment_id, f.model_id, f.project_id, f.template_id
-            ) + 1) AS dimension,
+            CASE
+                WHEN grouping(f.config_id) = 0 THEN 'config'::rollup.dimension
+                WHEN grouping(f.department_id) = 0 THEN 'department'
+                WHEN grouping(f.deployment_id) = 0 THEN 'deployment'
+                WHEN grouping(f.model_id) = 0 THEN 'model'
+                WHEN grouping(f.project_id) = 0 THEN 'project'
+                WHEN grouping(f.template_id) = 0 THEN 'template'
+                ELSE 'all'
+            END AS dimension,
             coalesce(
                 f.config_id, f.department_id, f.deployment_id, f.model_id, f.project_id, f.template_id
             ) AS key,
@@ -103,9 +119,10 @@ BEGIN
             local_hour, hour, deployment_id, month, requests, answered_requests, requests_without_tokens, tokens
         )
         SELECT
-            s.local_hour, s.hour, s.key, s.month, s.requests, s.answered_requests, s.requests_without_tokens, s.tokens
-        FROM sums AS s
-        WHERE s.dimension IS NULL
+            p.local_hour, p.hour, p.deployment_id, p.month, p.requests, p.answered_requests, p.requests_without_tokens,
+            p.tokens
+        FROM parts AS p
+        WHERE p.dimension IS NULL
         ON CONFLICT (local_hour, hour, deployment_id, month) WHERE month IS NOT NULL DO UPDATE SET
             requests = h.requests + excluded.requests,
             answered_requests = h.answered_requests + excluded.answered_requests,
@@ -125,7 +142,6 @@ BEGIN
             ON s.dimension = h.dimension AND s.day = h.day AND s.month = h.month
             -- The lowest bigint for no key, as in rollup.usage_periods.
             AND coalesce(s.key, '-9223372036854775808') = coalesce(h.key, '-9223372036854775808')
-        WHERE s.dimension IS NOT NULL
         ON CONFLICT (dimension, day, key, month) WHERE month IS NOT NULL DO UPDATE SET
             requests = u.requests + excluded.requests,
             answered_requests = u.answered_requests + excluded.answered_requests,
@@ -137,6 +153,57 @@ BEGIN
             first_request_time = least(u.first_request_time, excluded.first_request_time),
             last_request_time = greatest(u.last_request_time, excluded.last_request_time),
             latencies = rollup.histogram_merge(ARRAY[u.latencies, excluded.latencies])
+    ), deployment_usage AS (
+        INSERT INTO rollup.deployment_usage AS u (
+            dimension, day, month, deployment_id, model_id, key, department_id, requests, answered_requests,
+            requests_without_tokens, tokens, latency_us
+        )
+        SELECT
+            p.dimension, p.day, p.month, p.deployment_id, p.model_id, p.key,
+            CASE WHEN p.dimension = 'user' THEN p.department_id END, p.requests, p.answered_requests,
+            p.requests_without_tokens, p.tokens, p.latency_us
+        FROM parts AS p
+        WHERE p.dimension <> 'config'
+        ON CONFLICT (dimension, day, deployment_id, key, model_id, department_id, month) WHERE month IS NOT NULL
+        DO UPDATE SET
+            requests = u.requests + excluded.requests,
+            answered_requests = u.answered_requests + excluded.answered_requests,
+            requests_without_tokens = u.requests_without_tokens + excluded.requests_without_tokens,
+            tokens = u.tokens + excluded.tokens,
+            latency_us = u.latency_us + excluded.latency_us
+    ), hours_run AS MATERIALIZED (
+        SELECT f.day, f.month, f.deployment_id, r.hour, r.busy_us, r.first_minute, r.last_minute
+        FROM facts AS f
+        CROSS JOIN LATERAL rollup.running_hours(f.request_time, f.latency_us, f.hour) AS r
+    ), looks AS (
+        SELECT
+            m.day, m.month, m.hour, m.deployment_id,
+            array_agg(m.minute ORDER BY m.minute) AS minutes,
+            array_agg(m.requests ORDER BY m.minute) AS in_flight
+        FROM (
+            SELECT h.day, h.month, h.hour, h.deployment_id, g.minute::smallint AS minute, count(*)::integer AS requests
+            FROM hours_run AS h
+            CROSS JOIN LATERAL generate_series(h.first_minute, h.last_minute) AS g (minute)
+            WHERE h.first_minute <= h.last_minute
+            GROUP BY h.day, h.month, h.hour, h.deployment_id, g.minute
+        ) AS m
+        GROUP BY m.day, m.month, m.hour, m.deployment_id
+    ), running AS (
+        INSERT INTO rollup.running AS r (day, month, hour, deployment_id, busy_us, minutes, in_flight)
+        SELECT
+            b.day, b.month, b.hour, b.deployment_id, b.busy_us, coalesce(k.minutes, '{}'), coalesce(k.in_flight, '{}')
+        FROM (
+            SELECT h.day, h.month, h.hour, h.deployment_id, sum(h.busy_us) AS busy_us
+            FROM hours_run AS h
+            GROUP BY h.day, h.month, h.hour, h.deployment_id
+        ) AS b
+        LEFT JOIN looks AS k USING (day, month, hour, deployment_id)
+        ON CONFLICT (day, hour, deployment_id, month) WHERE month IS NOT NULL DO UPDATE SET
+            busy_us = r.busy_us + excluded.busy_us,
+            (minutes, in_flight) = (
+                SELECT s.minutes_seen, s.in_flight
+                FROM rollup.in_flight_sum(r.minutes || excluded.minutes, r.in_flight || excluded.in_flight) AS s
+            )
     ), top_cells AS MATERIALIZED (
         -- The cells that the ten slowest of each are in. A missing key counts as 0 here; the ranking below looks
         -- closer.
@@ -153,7 +220,7 @@ BEGIN
             (SELECT t.day, t.month, t.key, t.bucket FROM top_cells AS t WHERE t.dimension = 'department')
             OR (f.day, f.month, f.deployment_id, f.bucket) IN
             (SELECT t.day, t.month, t.key, t.bucket FROM top_cells AS t WHERE t.dimension = 'deployment')
-            OR (f.day, f.month, f.model_id, f.bucket) IN
+            OR (f.day, f.month, coalesce(f.model_id, 0), f.bucket) IN
             (SELECT t.day, t.month, t.key, t.bucket FROM top_cells AS t WHERE t.dimension = 'model')
             OR (f.day, f.month, coalesce(f.project_id, 0), f.bucket) IN
             (SELECT t.day, t.month, t.key, t.bucket FROM top_cells AS t WHERE t.dimension = 'project')
@@ -259,6 +326,8 @@ BEGIN
         DELETE FROM rollup.usage AS u WHERE u.day = again AND u.month IS NOT NULL;
         DELETE FROM rollup.slowest AS s WHERE s.day = again AND s.month IS NOT NULL;
         DELETE FROM rollup.hours AS h WHERE h.local_hour::date = again AND h.month IS NOT NULL;
+        DELETE FROM rollup.deployment_usage AS u WHERE u.day = again AND u.month IS NOT NULL;
+        DELETE FROM rollup.running AS r WHERE r.day = again AND r.month IS NOT NULL;
         UPDATE rollup.state SET activity_before = least(activity_before, again);
         PERFORM rollup.fold_logs(low, high);
     ELSE

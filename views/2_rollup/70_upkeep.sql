@@ -1,4 +1,4 @@
--- needs: 0013.rollups
+-- needs: 0037.deployment-history
 
 -- What upkeep asks before it acts: whether it is alone, who is writing, and whether a month may go.
 CREATE OR REPLACE FUNCTION rollup.lock_state(wait boolean)
@@ -46,7 +46,8 @@ BEGIN ATOMIC
             SELECT p.relid FROM pg_partition_tree('llm.sessions') AS p
             UNION ALL
             VALUES
-            ('llm.users'::regclass), ('llm.user_departments'), ('llm.deployments'), ('llm.model_configs')
+            ('llm.users'::regclass), ('llm.user_departments'), ('llm.deployments'), ('llm.deployment_history'),
+            ('llm.model_configs')
         );
 END;
 COMMENT ON FUNCTION rollup.writers() IS 'The transactions that hold a writer''s lock on what the rollups are made of, '

@@ -1,4 +1,4 @@
--- needs: 0013.rollups
+-- needs: 0038.deployment-usage
 
 -- Retention: a session counts to the month it began in, with all its logs. One that began long ago and still runs, or
 -- whose last logs are young, holds its month back; so does what the reports would lose.
@@ -159,6 +159,8 @@ BEGIN
         -- anything is locked that others need.
         UPDATE rollup.usage AS r SET month = NULL WHERE r.month = first_day;
         UPDATE rollup.hours AS r SET month = NULL WHERE r.month = first_day;
+        UPDATE rollup.deployment_usage AS r SET month = NULL WHERE r.month = first_day;
+        UPDATE rollup.running AS r SET month = NULL WHERE r.month = first_day;
         UPDATE rollup.slowest AS r SET month = NULL WHERE r.month = first_day;
         UPDATE rollup.sessions AS r SET month = NULL WHERE r.month = first_day;
         PERFORM llm.lock_for_month_change('ACCESS EXCLUSIVE', suffix);

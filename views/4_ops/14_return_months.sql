@@ -1,4 +1,4 @@
--- needs: 0036.dropped-months
+-- needs: 0038.deployment-usage
 
 -- Its triggers are on the rollups, and not a line of ops.drop_month(), which is there without them too.
 CREATE OR REPLACE FUNCTION ops.keep_dropped_month()
@@ -72,6 +72,8 @@ BEGIN
     );
     DELETE FROM rollup.usage AS r WHERE r.dropped_month = first_day;
     DELETE FROM rollup.hours AS r WHERE r.dropped_month = first_day;
+    DELETE FROM rollup.deployment_usage AS r WHERE r.dropped_month = first_day;
+    DELETE FROM rollup.running AS r WHERE r.dropped_month = first_day;
     DELETE FROM rollup.slowest AS r WHERE r.dropped_month = first_day;
     DELETE FROM rollup.sessions AS r WHERE r.dropped_month = first_day;
     RETURN NULL;

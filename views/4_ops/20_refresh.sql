@@ -1,4 +1,4 @@
--- needs: 0031.retention
+-- needs: 0038.deployment-usage
 
 CREATE OR REPLACE FUNCTION rollup.require_triggers()
 RETURNS void
@@ -14,7 +14,7 @@ BEGIN
         'sessions_truncation_is_noted', 'sessions_take_their_logs_along',
         'session_logs_additions_are_noted', 'session_logs_changes_are_noted', 'session_logs_removals_are_noted',
         'session_logs_truncation_is_noted', 'user_departments_are_noted', 'user_departments_truncation_is_noted',
-        'deployments_model_is_noted', 'model_configs_max_tokens_is_noted'
+        'deployment_history_is_noted', 'deployment_history_truncation_is_noted', 'model_configs_max_tokens_is_noted'
     ]) AS n (name)
     LEFT JOIN pg_trigger AS t ON n.name = t.tgname AND t.tgparentid = 0 AND t.tgenabled IN ('O', 'A')
     LEFT JOIN pg_class AS c ON t.tgrelid = c.oid AND c.relnamespace = 'llm'::regnamespace
@@ -229,6 +229,8 @@ BEGIN
     PERFORM rollup.lock_state(true);
     DELETE FROM rollup.usage WHERE month IS NOT NULL;
     DELETE FROM rollup.hours WHERE month IS NOT NULL;
+    DELETE FROM rollup.deployment_usage WHERE month IS NOT NULL;
+    DELETE FROM rollup.running WHERE month IS NOT NULL;
     DELETE FROM rollup.slowest WHERE month IS NOT NULL;
     DELETE FROM rollup.sessions WHERE month IS NOT NULL;
     DELETE FROM rollup.activity;

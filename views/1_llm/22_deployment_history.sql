@@ -1,0 +1,22 @@
+-- needs: 0037.deployment-history
+
+CREATE OR REPLACE FUNCTION llm.keep_deployment()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        -- What model it was is known of all time, for logs that are loaded later; a GPU it holds from now on.
+        INSERT INTO llm.deployment_history (deployment_id, since, model_id, gpu_count, environment, status)
+        VALUES (NEW.deployment_id, '-infinity', NEW.model_id, 0, NEW.environment, NEW.status);
+    END IF;
+    INSERT INTO llm.deployment_history (deployment_id, since, model_id, gpu_count, environment, status)
+    VALUES (NEW.deployment_id, clock_timestamp(), NEW.model_id, NEW.gpu_count, NEW.environment, NEW.status);
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION llm.keep_deployment() IS 'Trigger: writes down since when a deployment holds what it does. Runs as '
+    'its owner, so that who may change deployments need not, and cannot, rewrite history';
+REVOKE ALL ON FUNCTION llm.keep_deployment() FROM public;

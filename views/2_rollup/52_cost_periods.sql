@@ -1,0 +1,251 @@
+-- needs: 0039.rates-and-budgets
+
+-- What deployments cost, by day, week and month, and whose it is. Exact until the last step: an amount is a price of an
+-- hour times microseconds, and is divided by 3,600,000,000 at the end. docs/costs.md has a worked example.
+--
+-- A deployment's cost of a day goes to who used it that day, by what they used: of a measure (tokens, or busy time) whose
+-- known amounts are T of K requests, a request whose measure is not known counts as the mean of those, T / K. Of N
+-- requests, a row with the measure t and u requests of unknown measure has t * K / (T * N) + u / N of the day; where T is
+-- 0, each request counts alike. A day on which nobody used it is idle, and is a row of its own; by deployment and by
+-- model it is theirs.
+--
+-- Each period is worked out together with the one before it, of which no more is asked than what it allocates.
+--
+-- Rounding: the rows of a period are rounded one after the other to 10 decimals so that their sum is that of the exact
+-- amounts, rounded (cumulative rounding).
+CREATE OR REPLACE FUNCTION rollup.per_hour(hourly_us numeric)
+RETURNS numeric
+LANGUAGE sql
+IMMUTABLE PARALLEL SAFE
+-- Twice, as sums that should be equal may differ behind the 20th decimal.
+RETURN round(round(hourly_us / 3600000000, 20), 10);
+COMMENT ON FUNCTION rollup.per_hour(numeric) IS 'What so many microseconds of something per hour are: a sum of GPU time '
+    'in hours, or of GPU time times the price of an hour as an amount; 10 decimals';
+REVOKE ALL ON FUNCTION rollup.per_hour(numeric) FROM public;
+GRANT EXECUTE ON FUNCTION rollup.per_hour(numeric) TO llm_analyst;
+
+CREATE OR REPLACE VIEW rollup.cost_periods AS
+WITH noted AS MATERIALIZED (
+    SELECT n.days, n.spans FROM rollup.noted('logs') AS n
+), reader AS MATERIALIZED (
+    SELECT
+        rollup.sees_all(current_user) AS sees_all,
+        rollup.department_of(current_user) AS department_id,
+        coalesce((SELECT c.apportioned_by FROM llm.cost_settings AS c), 'tokens') = 'tokens' AS by_tokens,
+        coalesce((SELECT c.idle_is_spread FROM llm.cost_settings AS c), false) AS idle_is_spread,
+        coalesce((SELECT c.currency FROM llm.cost_settings AS c), 'KRW') AS currency
+), open AS MATERIALIZED (
+    SELECT o.*
+    FROM noted AS n
+    CROSS JOIN LATERAL rollup.open_deployment_usage(n.spans) AS o
+), usage AS NOT MATERIALIZED (
+    SELECT
+        r.dimension, r.day, r.deployment_id, r.model_id, r.key, r.requests, r.answered_requests,
+        r.requests_without_tokens, r.tokens, r.latency_us
+    FROM rollup.deployment_usage AS r
+    WHERE r.month IS NULL OR r.day <> all((SELECT n.days FROM noted AS n)::date [])
+    UNION ALL
+    SELECT
+        o.dimension, o.day, o.deployment_id, o.model_id, o.key, o.requests, o.answered_requests,
+        o.requests_without_tokens, o.tokens, o.latency_us
+    FROM open AS o
+), today AS MATERIALIZED (
+    SELECT (now() AT TIME ZONE s.time_zone)::date AS day, s.time_zone FROM rollup.state AS s
+), days AS MATERIALIZED (
+    SELECT
+        least(
+            (SELECT min(r.day) FROM rollup.deployment_usage AS r WHERE r.dimension = 'department'),
+            (SELECT min(o.day) FROM open AS o),
+            (
+                SELECT (min(g.since) AT TIME ZONE t.time_zone)::date
+                FROM llm.deployment_history AS g
+                WHERE g.gpu_count > 0
+            )
+        ) AS first_day,
+        t.day AS last_day
+    FROM today AS t
+), later AS MATERIALIZED (
+    -- As in rollup.usage_periods.
+    SELECT r.day
+    FROM rollup.deployment_usage AS r
+    WHERE r.dimension = 'department' AND r.day > (SELECT t.day FROM today AS t)
+    UNION
+    SELECT o.day FROM open AS o WHERE o.day > (SELECT t.day FROM today AS t)
+)
+
+SELECT
+    g.grain,
+    d.dimension,
+    p.first_day::date AS first_day,
+    c.key,
+    c.is_idle,
+    r.currency,
+    c.gpu_hours,
+    c.allocated_cost,
+    c.used_cost,
+    c.allocated_cost - c.used_cost AS idle_cost,
+    CASE WHEN r.sees_all THEN (c.allocated_cost / nullif(c.total_cost, 0))::double precision END AS cost_share,
+    c.cost_before,
+    (c.allocated_cost / nullif(c.cost_before, 0))::double precision - 1 AS cost_change,
+    c.requests,
+    c.requests_without_tokens,
+    c.tokens,
+    c.allocated_cost * 1000 / nullif(c.requests, 0) AS cost_per_1000_requests,
+    c.allocated_cost * 1000000 / nullif(c.tokens, 0) AS cost_per_million_tokens,
+    c.used_cost * 1000000 / nullif(c.tokens, 0) AS used_cost_per_million_tokens
+FROM reader AS r
+CROSS JOIN (VALUES ('day', interval '1 day'), ('week', '1 week'), ('month', '1 month')) AS g (grain, length)
+CROSS JOIN (
+    VALUES
+    ('department'::rollup.dimension, 'department'::rollup.dimension), ('deployment', 'department'),
+    ('model', 'department'), ('project', 'project'), ('template', 'template'), ('user', 'user')
+) AS d (dimension, kept_by)
+CROSS JOIN days
+CROSS JOIN LATERAL (
+    SELECT s.first_day
+    FROM generate_series(
+        date_trunc(g.grain, days.first_day::timestamp), days.last_day::timestamp, g.length
+    ) AS s (first_day)
+    UNION
+    SELECT date_trunc(g.grain, x.day::timestamp) FROM later AS x
+) AS p
+CROSS JOIN LATERAL (
+    WITH held AS MATERIALIZED (
+        SELECT h.*, h.day >= p.first_day::date AS is_now
+        FROM rollup.gpu_days((p.first_day - g.length)::date, (p.first_day + g.length)::date - 1) AS h
+    ), had AS MATERIALIZED (
+        SELECT
+            u.day, u.deployment_id,
+            sum(u.requests) AS requests,
+            sum(CASE WHEN r.by_tokens THEN u.requests_without_tokens ELSE u.requests - u.answered_requests END)
+            AS unknown,
+            sum(CASE WHEN r.by_tokens THEN u.tokens ELSE u.latency_us END) AS measure,
+            sum(u.latency_us) AS latency_us
+        FROM usage AS u
+        WHERE u.dimension = 'department'
+            AND u.day >= (p.first_day - g.length)::date AND u.day < (p.first_day + g.length)::date
+        GROUP BY u.day, u.deployment_id
+    ), prices AS MATERIALIZED (
+        -- Of one unit of the measure, and of one request. 30 decimals: what is left of 20 does not matter.
+        SELECT
+            x.day, x.deployment_id, x.is_by_request,
+            x.amount * x.known / x.units AS amount_per_unit,
+            x.amount / x.requests AS amount_per_request,
+            x.gpu_us * x.known / x.units AS us_per_unit,
+            x.gpu_us / x.requests AS us_per_request,
+            x.amount * x.known / x.units * x.busy AS used_per_unit,
+            x.amount / x.requests * x.busy AS used_per_request
+        FROM (
+            SELECT
+                a.day, a.deployment_id, a.requests,
+                a.requests - a.unknown AS known,
+                a.measure = 0 AS is_by_request,
+                coalesce(nullif(a.measure, 0), 1) * a.requests AS units,
+                c.amount, c.gpu_us,
+                least(round(a.latency_us, 30) / c.gpu_us, 1) AS busy
+            FROM had AS a
+            INNER JOIN (
+                SELECT h.day, h.deployment_id, round(sum(h.gpu_us), 30) AS gpu_us, round(sum(h.amount), 30) AS amount
+                FROM held AS h
+                GROUP BY h.day, h.deployment_id
+            ) AS c ON a.day = c.day AND a.deployment_id = c.deployment_id
+        ) AS x
+    ), unused AS MATERIALIZED (
+        SELECT h.is_now, h.deployment_id, h.model_id, h.amount, h.gpu_us
+        FROM held AS h
+        LEFT JOIN had AS a ON h.day = a.day AND h.deployment_id = a.deployment_id
+        WHERE a.day IS NULL
+    ), parts AS (
+        SELECT
+            u.key, false AS is_idle, u.is_now, u.requests, u.requests_without_tokens, u.tokens,
+            u.measure * x.amount_per_unit + n.requests * x.amount_per_request AS amount,
+            CASE WHEN u.is_now THEN u.measure * x.used_per_unit + n.requests * x.used_per_request END AS used,
+            CASE WHEN u.is_now THEN u.measure * x.us_per_unit + n.requests * x.us_per_request END AS gpu_us
+        FROM (
+            SELECT
+                w.day, w.deployment_id, w.requests, w.requests_without_tokens, w.tokens,
+                w.day >= p.first_day::date AS is_now,
+                CASE d.dimension
+                    WHEN 'deployment' THEN w.deployment_id
+                    WHEN 'model' THEN w.model_id
+                    ELSE w.key
+                END AS key,
+                CASE WHEN r.by_tokens THEN w.tokens ELSE w.latency_us END AS measure,
+                CASE WHEN r.by_tokens THEN w.requests_without_tokens ELSE w.requests - w.answered_requests END
+                AS unknown
+            FROM usage AS w
+            WHERE w.dimension = d.kept_by
+                AND w.day >= (p.first_day - g.length)::date AND w.day < (p.first_day + g.length)::date
+                AND (r.sees_all OR d.dimension = 'department' AND w.key = r.department_id)
+        ) AS u
+        LEFT JOIN prices AS x ON u.day = x.day AND u.deployment_id = x.deployment_id
+        CROSS JOIN LATERAL (SELECT CASE WHEN x.is_by_request THEN u.requests ELSE u.unknown END) AS n (requests)
+        UNION ALL
+        SELECT
+            CASE d.dimension WHEN 'deployment' THEN i.deployment_id WHEN 'model' THEN i.model_id END,
+            d.dimension NOT IN ('deployment', 'model'),
+            i.is_now, 0, 0, 0, i.amount, 0, CASE WHEN i.is_now THEN i.gpu_us END
+        FROM unused AS i
+        WHERE r.sees_all
+    ), sums AS (
+        SELECT
+            a.key, a.is_idle,
+            rollup.bigint_sum(a.requests) FILTER (WHERE a.is_now) AS requests,
+            rollup.bigint_sum(a.requests_without_tokens) FILTER (WHERE a.is_now) AS requests_without_tokens,
+            rollup.bigint_sum(a.tokens) FILTER (WHERE a.is_now) AS tokens,
+            coalesce(sum(a.amount) FILTER (WHERE a.is_now), 0) AS amount,
+            coalesce(sum(a.used), 0) AS used,
+            coalesce(sum(a.gpu_us), 0) AS gpu_us,
+            coalesce(sum(a.amount) FILTER (WHERE NOT a.is_now), 0) AS amount_before,
+            count(*) FILTER (WHERE a.is_now) > 0 AS is_now
+        FROM parts AS a
+        GROUP BY a.key, a.is_idle
+    ), spread AS MATERIALIZED (
+        -- By how much the others' cost grows where idle cost is spread; NULL = there is nobody who could have it.
+        SELECT
+            h.is_now,
+            sum(h.amount) / nullif(sum(h.amount) - i.amount, 0) AS amount_factor,
+            sum(h.gpu_us) / nullif(sum(h.gpu_us) - i.gpu_us, 0) AS gpu_factor
+        FROM held AS h
+        INNER JOIN (
+            SELECT u.is_now, round(sum(u.amount), 30) AS amount, round(sum(u.gpu_us), 30) AS gpu_us
+            FROM unused AS u
+            GROUP BY u.is_now
+        ) AS i ON h.is_now = i.is_now
+        WHERE r.idle_is_spread AND d.dimension NOT IN ('deployment', 'model')
+        GROUP BY h.is_now, i.amount, i.gpu_us
+    ), shares AS (
+        SELECT
+            m.key, m.is_idle, m.requests, m.requests_without_tokens, m.tokens, m.used,
+            CASE WHEN f.amount_factor IS NULL THEN m.amount WHEN m.is_idle THEN 0 ELSE m.amount * f.amount_factor END
+            AS amount,
+            CASE WHEN f.gpu_factor IS NULL THEN m.gpu_us WHEN m.is_idle THEN 0 ELSE m.gpu_us * f.gpu_factor END
+            AS gpu_us,
+            CASE
+                WHEN b.amount_factor IS NULL THEN m.amount_before
+                WHEN m.is_idle THEN 0
+                ELSE m.amount_before * b.amount_factor
+            END AS amount_before
+        FROM sums AS m
+        LEFT JOIN spread AS f ON f.is_now
+        LEFT JOIN spread AS b ON NOT b.is_now
+        WHERE m.is_now
+    )
+
+    SELECT
+        h.key, h.is_idle, h.requests, h.requests_without_tokens, h.tokens,
+        rollup.per_hour(sum(h.amount) OVER so_far) - rollup.per_hour(sum(h.amount) OVER so_far - h.amount)
+        AS allocated_cost,
+        rollup.per_hour(sum(h.used) OVER so_far) - rollup.per_hour(sum(h.used) OVER so_far - h.used) AS used_cost,
+        rollup.per_hour(sum(h.gpu_us) OVER so_far) - rollup.per_hour(sum(h.gpu_us) OVER so_far - h.gpu_us) AS gpu_hours,
+        rollup.per_hour(sum(h.amount) OVER ()) AS total_cost,
+        rollup.per_hour(h.amount_before) AS cost_before
+    FROM shares AS h
+    WINDOW so_far AS (ORDER BY h.is_idle, h.key ROWS UNBOUNDED PRECEDING)
+) AS c;
+COMMENT ON VIEW rollup.cost_periods IS '기간별 비용: by dimension (rollup.dimension) and grain (day, week from Monday, '
+    'month), with the share of the whole platform and the change against the period before; ask for one of each';
+COMMENT ON COLUMN rollup.cost_periods.grain IS '기간 단위: day, week or month';
+COMMENT ON COLUMN rollup.cost_periods.dimension IS 'What key means';
+COMMENT ON COLUMN rollup.cost_periods.first_day IS '기간 시작일: in the reporting time zone';
+COMMENT ON COLUMN rollup.cost_periods.key IS 'The dimension''s own key; NULL = requests without one, or idle';

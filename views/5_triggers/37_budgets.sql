@@ -1,0 +1,3 @@
+-- needs: 0039.rates-and-budgets
+
+CALL audit.watch('llm.budgets');

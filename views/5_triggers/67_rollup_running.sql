@@ -1,0 +1,6 @@
+-- needs: 0038.deployment-usage
+CREATE OR REPLACE TRIGGER running_remember_their_month
+BEFORE UPDATE OF month ON rollup.running
+FOR EACH ROW WHEN (OLD.month IS NOT NULL AND NEW.month IS NULL)
+EXECUTE FUNCTION ops.keep_dropped_month();
+COMMENT ON TRIGGER running_remember_their_month ON rollup.running IS 'When the month comes back, its sums go';
