@@ -9,8 +9,9 @@ import psycopg
 from llm_db.database import scalar
 from llm_db.errors import FULL, Problem
 from llm_db.report import charts
-from llm_db.report.query import Column, Question, View, select
+from llm_db.report.query import Column, Question, View, for_people, select
 from llm_db.report.values import as_text
+from llm_db.report.words import LANGUAGES
 
 # The charts are drawn from this many rows at most, the newest or the largest; the table shows fewer.
 READ_ROWS = 100_000
@@ -53,6 +54,7 @@ LAYOUT = {
     "hoverlabel": {"namelength": -1},
 }
 CONFIG = {"displaylogo": False, "responsive": True}
+LOCALES = {language: {"dictionary": words.plotly} for language, words in LANGUAGES.items() if words.plotly}
 
 
 def write(connection: psycopg.Connection, asked: Question, file: str) -> None:
@@ -60,13 +62,14 @@ def write(connection: psycopg.Connection, asked: Question, file: str) -> None:
         from plotly import io, offline
     except ImportError:
         raise Problem("--html needs plotly.", "pip install 'llm-platform-db[html]'") from None
+    asked = for_people(asked)
     found = connection.execute(select(asked, READ_ROWS + 1)).fetchall()
     rows = found[:READ_ROWS]
     sections = []
     for chart in charts.draw(asked.view, rows):
         drawn = io.to_html(
             {"data": chart.figure["data"], "layout": LAYOUT | chart.figure["layout"]},
-            config=CONFIG,
+            config=CONFIG | {"locale": asked.view.language, "locales": LOCALES},
             include_plotlyjs=False,
             full_html=False,
             validate=False,
@@ -110,17 +113,19 @@ def section(chart: charts.Chart, drawn: str) -> str:
 
 
 def named(item: Column | View) -> str:
-    """Its Korean term, if it has one, and its name."""
+    """What people call it, where that is known, and its name."""
     return f"{escape(item.term)} <code>{escape(item.name)}</code>" if item.term != item.name else escape(item.name)
 
 
 def page(asked: Question, made: str, sections: list[str], library: str, rows: list[tuple], cut: bool) -> str:
     view = asked.view
-    conditions = "".join(f" · {escape(condition)}" for condition in asked.told)
-    top = f" · 상위 {asked.top:,}행" if asked.top else ""
-    counted = f"앞의 {len(rows):,}행만 읽음: 기간이나 조건으로 좁히십시오" if cut else f"{len(rows):,}행"
+    words = view.words
+    told = [words.as_of.format(made), *asked.told]
+    if asked.top:
+        told.append(words.top.format(asked.top))
+    told.append((words.only_read if cut else words.rows).format(len(rows)))
     return f"""<!DOCTYPE html>
-<html lang="ko">
+<html lang="{view.language}">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
@@ -131,16 +136,17 @@ def page(asked: Question, made: str, sections: list[str], library: str, rows: li
 </head>
 <body>
 <h1>{named(view)}</h1>
-<p class="asked">{escape(view.comment.removeprefix(f"{view.term}:").strip())}</p>
-<p class="asked">{made}{conditions}{top} · {counted}</p>
+<p class="asked">{escape(view.meaning)}</p>
+<p class="asked">{escape(" · ".join(told))}</p>
 <div class="charts{" single" if len(sections) == 1 else ""}">{"".join(sections)}</div>
-{table(view.columns, rows)}
+{table(view, rows)}
 </body>
 </html>
 """
 
 
-def table(columns: list[Column], rows: list[tuple]) -> str:
+def table(view: View, rows: list[tuple]) -> str:
+    columns, words = view.columns, view.words
     kinds = [' class="number"' if column.is_number else ' class="time"' if column.is_time else "" for column in columns]
     head = "".join(
         f'<th{kind} title="{escape(column.comment)}">{named(column)}</th>'
@@ -148,8 +154,8 @@ def table(columns: list[Column], rows: list[tuple]) -> str:
     )
     lines = []
     for row in rows[:TABLE_ROWS]:
-        cells = (f"<td{kind}>{escape(as_text(value))}</td>" for kind, value in zip(kinds, row, strict=True))
+        cells = (f"<td{kind}>{escape(as_text(value, words))}</td>" for kind, value in zip(kinds, row, strict=True))
         lines.append(f"<tr>{''.join(cells)}</tr>")
     whole = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
-    note = f'<p class="note">앞의 {TABLE_ROWS:,}행입니다. 모든 행은 --csv로 받으십시오.</p>'
+    note = f'<p class="note">{words.first_rows.format(TABLE_ROWS)}</p>'
     return f'<div class="table">{whole}</div>{note if len(rows) > TABLE_ROWS else ""}'
