@@ -11,7 +11,6 @@ from llm_db.errors import FULL, Problem
 from llm_db.report import charts
 from llm_db.report.query import Column, Question, View, for_people, select
 from llm_db.report.values import as_text
-from llm_db.report.words import LANGUAGES
 
 # The charts are drawn from this many rows at most, the newest or the largest; the table shows fewer.
 READ_ROWS = 100_000
@@ -53,8 +52,8 @@ LAYOUT = {
     "height": charts.HEIGHT,
     "hoverlabel": {"namelength": -1},
 }
-CONFIG = {"displaylogo": False, "responsive": True}
-LOCALES = {language: {"dictionary": words.plotly} for language, words in LANGUAGES.items() if words.plotly}
+# plotly's button to share a chart would send it to plotly.
+CONFIG = {"displaylogo": False, "responsive": True, "showSendToCloud": False}
 
 
 def write(connection: psycopg.Connection, asked: Question, file: str) -> None:
@@ -63,13 +62,15 @@ def write(connection: psycopg.Connection, asked: Question, file: str) -> None:
     except ImportError:
         raise Problem("--html needs plotly.", "pip install 'llm-platform-db[html]'") from None
     asked = for_people(asked)
+    language, words = asked.view.language, asked.view.words
+    config = CONFIG | {"locale": language, "locales": {language: {"dictionary": words.plotly}}}
     found = connection.execute(select(asked, READ_ROWS + 1)).fetchall()
     rows = found[:READ_ROWS]
     sections = []
     for chart in charts.draw(asked.view, rows):
         drawn = io.to_html(
             {"data": chart.figure["data"], "layout": LAYOUT | chart.figure["layout"]},
-            config=CONFIG | {"locale": asked.view.language, "locales": LOCALES},
+            config=config,
             include_plotlyjs=False,
             full_html=False,
             validate=False,

@@ -82,6 +82,7 @@ KOREAN = Words(
     plotly={
         "Autoscale": "자동 크기",
         "Box Select": "상자로 선택",
+        "Double-click on legend to isolate one trace": "범례를 두 번 누르면 하나만 표시",
         "Double-click to zoom back out": "두 번 누르면 처음 크기로",
         "Download plot as a PNG": "PNG로 내려받기",
         "Lasso Select": "올가미로 선택",
