@@ -4,11 +4,12 @@ import re
 from argparse import Namespace
 from dataclasses import asdict
 from html.parser import HTMLParser
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from command import llm_db
+from command import documented, llm_db, shell
 from company import COMPANY
 from llm_db.report import charts, command, query
 from llm_db.report.words import LANGUAGES
@@ -143,3 +144,11 @@ def test_the_list_speaks_one_language_in_every_format(dsn: str, names: set[str])
         assert not HANGUL.search(english)
         assert "일별 사용량: 플랫폼 전체의 요청과 토큰" in korean
         assert english_in(korean, names | {"name", "comment"}) == set()
+
+
+def test_the_commands_of_the_page_make_a_page_in_each_language(dsn: str, tmp_path: Path) -> None:
+    done = shell(documented("docs/analyst.md", "language"), tmp_path, DATABASE_URL=dsn)
+    assert done.returncode == 0, done.stderr
+    assert "사용자별 월별 사용량: 요청과 토큰" in done.stdout
+    for name, language in (("usage.html", "en"), ("usage.ko.html", "ko")):
+        assert f'<html lang="{language}">' in (tmp_path / name).read_text(encoding="utf-8")
