@@ -175,7 +175,7 @@ def test_the_page_needs_nothing_from_elsewhere(look):
         (
             "en",
             "Daily usage (daily)",
-            'requests by "department" & day',
+            'Requests by "department" & day',
             'Requests: all "requests", answered or <not>',
         ),
     ],

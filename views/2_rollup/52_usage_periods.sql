@@ -103,8 +103,8 @@ COMMENT ON COLUMN rollup.usage_periods.request_share IS '요청 비율: 그 기�
     '보는 사용자) | '
     'Share of requests: share of the period''s requests on the whole platform, 0 to 1; NULL = not for you, who see one '
     'department';
-COMMENT ON COLUMN rollup.usage_periods.token_share IS '토큰 비율: 그 기간 플랫폼 전체의 아는 토큰 수에서 차지하는 비율, 0~1; NULL = 아는 토큰 수가 없거나 '
-    '볼 권한 없음(한 부서만 보는 사용자) | '
+COMMENT ON COLUMN rollup.usage_periods.token_share IS '토큰 비율: 그 기간 플랫폼 전체의 기록된 토큰 수에서 차지하는 비율, 0~1; NULL = 기록된 토큰 수가 '
+    '없거나 볼 권한 없음(한 부서만 보는 사용자) | '
     'Share of tokens: share of the period''s known tokens on the whole platform, 0 to 1; NULL = none is known, or not '
     'for you, who see one department';
 COMMENT ON COLUMN rollup.usage_periods.requests_before IS '이전 기간 요청 수: 이전 기간의 요청; 0 = 없음 | '

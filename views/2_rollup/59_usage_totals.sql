@@ -43,7 +43,7 @@ COMMENT ON VIEW rollup.usage_totals IS '전체 기간 사용량: usage of all ti
 CALL ops.describe('rollup.usage_totals', 'rollup.usage_rows');
 COMMENT ON COLUMN rollup.usage_totals.requests IS '요청 수: 전체 기간의 요청, 응답 여부와 무관, 더는 저장되지 않은 달도 포함 | '
     'Requests: requests of all time, answered or not, also of months that are no longer stored';
-COMMENT ON COLUMN rollup.usage_totals.mean_tokens IS '평균 토큰 수: token_used를 아는 요청의 평균, 토큰 단위; NULL = 아는 요청 없음 | '
+COMMENT ON COLUMN rollup.usage_totals.mean_tokens IS '평균 토큰 수: token_used가 기록된 요청의 평균, 토큰 단위; NULL = 기록된 요청 없음 | '
     'Mean tokens: tokens per request whose token_used is known, in tokens; NULL = none is known';
 COMMENT ON COLUMN rollup.usage_totals.first_request_time IS '첫 요청 시간: 전체 기간의 첫 사용; NULL = 사용된 적 없음 | '
     'First request: first use of all time; NULL = none ever';

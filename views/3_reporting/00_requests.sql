@@ -104,7 +104,7 @@ COMMENT ON COLUMN reporting.requests.request_day IS '요청 일자: 보고 시�
     'Day of request: the day of request_time in the reporting time zone';
 COMMENT ON COLUMN reporting.requests.request_hour IS '요청 시간대: request_time이 속한 시간의 시작, 보고 시간대의 시계 기준 | '
     'Hour of request: the start of the hour of request_time, as clocks in the reporting time zone show it';
-COMMENT ON COLUMN reporting.requests.latency_ms IS '처리 시간: 요청부터 응답까지, 밀리초; NULL = 응답을 알 수 없음 | '
+COMMENT ON COLUMN reporting.requests.latency_ms IS '처리 시간: 요청부터 응답까지, 밀리초; NULL = 응답이 기록되지 않음 | '
     'Latency: from request to answer, in milliseconds; NULL = no answer known';
 COMMENT ON COLUMN reporting.requests.token_used IS '사용 토큰 수: 입력과 출력의 합, 토큰 단위; NULL = 알 수 없음 | '
     'Tokens used: input plus output, in tokens; NULL = not known';

@@ -20,7 +20,7 @@ FROM rollup.usage_periods AS p
 LEFT JOIN llm.models AS m ON p.key = m.model_id
 LEFT JOIN llm.model_types AS mt ON m.model_type = mt.code
 WHERE p.grain = 'day' AND p.dimension = 'model';
-COMMENT ON VIEW reporting.daily_usage_by_model IS '모델별 일별 사용량: 요청과 토큰, 요청이 있는 모델과 일자(보고 시간대)마다 한 행. 모델의 모든 배포를 더한다. '
+COMMENT ON VIEW reporting.daily_usage_by_model IS '모델별 일별 사용량: 요청과 토큰, 요청이 있는 모델과 일자(보고 시간대)마다 한 행. 모델의 모든 배포를 합한다. '
     '오늘은 어제 하루 전체와 비교한다 | '
     'Daily usage by model: requests and tokens, one row per model and day (reporting time zone) with requests. All '
     'deployments of a model count. Today is compared with the whole of yesterday';

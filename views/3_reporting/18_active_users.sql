@@ -60,8 +60,8 @@ CROSS JOIN LATERAL (
         SELECT l.day, l.gap_days, l.users FROM live AS l WHERE l.day >= d.day - 29 AND l.day <= d.day
     ) AS a
 ) AS w;
-COMMENT ON VIEW reporting.active_users IS '활성 사용자: 요청하는 사용자와 더는 요청하지 않는 사용자, 첫 요청일부터 마지막 요청일까지 일자(보고 시간대)마다 한 행. 며칠간이란 '
-    '그날로 끝나며 그날을 포함한다 | '
+COMMENT ON VIEW reporting.active_users IS '활성 사용자: 요청하는 사용자와 더는 요청하지 않는 사용자, 첫 요청일부터 마지막 요청일까지 일자(보고 시간대)마다 한 행. 기간은 '
+    '그날에 끝나며 그날을 포함한다 | '
     'Active users: who makes requests and who no longer does, one row per day (reporting time zone) from the first '
     'with requests to the last. A window of days ends with the day, which counts';
 COMMENT ON COLUMN reporting.active_users.request_day IS '일자: 보고 시간대의 일자 | Day: the day in the reporting time zone';

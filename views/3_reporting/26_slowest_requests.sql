@@ -43,8 +43,8 @@ FROM (
 ) AS r
 LEFT JOIN rollup.dimension_names AS n ON r.dimension = n.dimension AND r.key = n.key
 WHERE r.rank <= 10;
-COMMENT ON VIEW reporting.slowest_requests IS '느린 요청: 일자(보고 시간대)와 각 모델 설정, 부서, 배포, 모델, 프로젝트, 템플릿에서 가장 느린 응답된 요청 열 개; 한 '
-    '가지 dimension으로 조회한다. 한 달의 가장 느린 열 개는 그 날들의 열 개 안에 있다 | '
+COMMENT ON VIEW reporting.slowest_requests IS '느린 요청: 일자(보고 시간대)와 각 모델 설정, 부서, 배포, 모델, 프로젝트, 템플릿에서 가장 느린 응답된 요청 열 개; '
+    '구분(dimension) 하나를 골라 조회한다. 한 달의 가장 느린 열 개는 그 날들의 열 개 안에 있다 | '
     'Slowest requests: the ten slowest answered requests of each day (reporting time zone) and each config, '
     'department, deployment, model, project and template; ask for one dimension. The ten slowest of a month are among '
     'those of its days';

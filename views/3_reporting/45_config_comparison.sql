@@ -43,9 +43,9 @@ COMMENT ON COLUMN reporting.config_comparison.top_k IS '상위 k개 제한: 확�
 COMMENT ON COLUMN reporting.config_comparison.model_id IS '모델 고유 식별자: 설정이 속한 모델 | '
     'Model ID: the model the preset is for';
 COMMENT ON COLUMN reporting.config_comparison.config_id IS '설정 고유 식별자: 모델 설정 | Preset ID: the preset';
-COMMENT ON COLUMN reporting.config_comparison.at_max_tokens_share IS '최대 토큰 도달 비율: token_used를 아는 요청 가운데 '
-    'at_max_tokens_requests의 비율, 0~1; NULL = max_tokens가 없거나 토큰 수를 모름. token_used는 입력과 출력의 합이고 max_tokens는 출력만 제한하므로, '
-    '실제로 잘린 응답은 이보다 많지 않고 더 적을 수 있다 | '
+COMMENT ON COLUMN reporting.config_comparison.at_max_tokens_share IS '최대 토큰 도달 비율: token_used가 기록된 요청 가운데 '
+    'at_max_tokens_requests의 비율, 0~1; NULL = max_tokens가 없거나 기록된 토큰 수가 없음. token_used는 입력과 출력의 합이고 max_tokens는 출력만 '
+    '제한하므로, 실제로 잘린 응답은 이보다 많지 않고 더 적을 수 있다 | '
     'Share at max tokens: at_max_tokens_requests among those whose token_used is known, 0 to 1; NULL = no max_tokens, '
     'or none known. token_used is input plus output and max_tokens limits the output, so no more answers than this '
     'were cut off, but fewer may have been';

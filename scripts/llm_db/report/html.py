@@ -26,6 +26,7 @@ h1 { font-size: 1.6rem; margin: 0; }
 h2 { font-size: 1.05rem; margin: 0; }
 code { color: #666; font-weight: normal; font-size: 0.85em; }
 .asked, .note { color: #555; font-size: 0.9rem; margin: 0.2rem 0; }
+.asked::first-letter { text-transform: uppercase; }
 /* auto-fill, not auto-fit: each chart is drawn when it is read, and must have its width by then. */
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(560px, 100%), 1fr));
     gap: 1.5rem; margin: 1.5rem 0; }
