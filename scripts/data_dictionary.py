@@ -15,14 +15,20 @@ import psycopg
 PAGE = Path(__file__).parents[1] / "docs" / "data-dictionary.md"
 HEAD = """# Data dictionary
 
-Every report of the schema `reporting`, its columns and what they mean; the same in the database is
-`reporting.data_dictionary`. What to ask which report: [analyst.md](analyst.md).
+Every report of the schema `reporting`, its columns and what they mean, in Korean and English; the same in the database
+is `reporting.data_dictionary`. What to ask which report: [analyst.md](analyst.md).
 
 This page is written by `python scripts/data_dictionary.py DSN --write`; a test checks that it is current.
 """
 
 ROWS = """
-SELECT object_name, column_name, data_type, term_ko, meaning, coalesce(unit, '')
+SELECT
+    object_name,
+    column_name,
+    data_type,
+    coalesce(unit, ''),
+    concat_ws(': ', term_ko, meaning_ko),
+    concat_ws(': ', term_en, meaning)
 FROM reporting.data_dictionary
 ORDER BY object_name COLLATE "C", column_position
 """
@@ -30,16 +36,16 @@ ORDER BY object_name COLLATE "C", column_position
 
 def page(db: psycopg.Connection) -> str:
     lines = [HEAD.rstrip("\n")]
-    for report, column, data_type, term, meaning, unit in db.execute(ROWS):
+    for report, column, data_type, unit, korean, english in db.execute(ROWS):
         if column is None:
-            lines += ["", f"## {report}", "", f"{term}: {meaning}."]
+            lines += ["", f"## {report}", "", f"{korean}.", "", f"{english}."]
             if data_type == "view":
-                lines += ["", "| Column | Type | 한국어 | Meaning | Unit |", "|---|---|---|---|---|"]
+                lines += ["", "| Column | Type | Unit | 한국어 | English |", "|---|---|---|---|---|"]
             else:
                 lines += ["", f"`{data_type}`"]
         else:
             data_type = data_type.replace(" with time zone", "tz").replace(" without time zone", "")
-            lines.append(f"| `{column}` | {data_type} | {term} | {meaning} | {unit} |")
+            lines.append(f"| `{column}` | {data_type} | {unit} | {korean} | {english} |")
     return "\n".join(lines) + "\n"
 
 

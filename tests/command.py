@@ -25,6 +25,8 @@ from cluster import server_bin
 from llm_db import cli
 
 ROOT = Path(__file__).parents[1]
+# Where `report` finds what reports are called, for a checkout without roles.
+DICTIONARY = (ROOT / "views" / "3_reporting" / "80_data_dictionary.sql").read_text(encoding="utf-8").split("\nGRANT")[0]
 
 
 def environment(root: Path = ROOT, **variables: str) -> dict[str, str]:

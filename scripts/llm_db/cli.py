@@ -21,6 +21,7 @@ from llm_db import __version__, database, embedded, rights
 from llm_db.backend import Conduct
 from llm_db.errors import FULL, LACKS_A_RIGHT, Exit, Problem, one_line, printable_lines, redact, sql_problem
 from llm_db.load import options as load_options
+from llm_db.report.words import DEFAULT, LANGUAGES
 
 if TYPE_CHECKING:
     from llm_db.check import Compared
@@ -265,6 +266,12 @@ def parser() -> argparse.ArgumentParser:
         type=positive,
         metavar="N",
         help="the N rows with the most requests; without requests, by the first number; without any, the first N",
+    )
+    shown.add_argument(
+        "--lang",
+        choices=LANGUAGES,
+        default=DEFAULT,
+        help="the language of headings and sentences (default: %(default)s)",
     )
     formats = shown.add_mutually_exclusive_group()
     formats.add_argument("--csv", action="store_true", help="every row, as CSV")

@@ -4,6 +4,7 @@ LLM_DB_TEST_BROWSER names the Chromium to look with; where it is not set and non
 """
 
 import os
+import re
 import shutil
 from argparse import Namespace
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from command import checkout, environment, llm_db, llm_db_process
+from command import DICTIONARY, checkout, environment, llm_db, llm_db_process
 from company import COMPANY
 from conftest import fresh_database
 from llm_db.report import command, html
@@ -29,8 +30,9 @@ CREATE OR REPLACE VIEW reporting.daily AS
 SELECT day::date AS request_day, n::bigint AS department_id, n || '팀' AS department_name, n::bigint AS requests,
     n / 55::double precision AS request_share
 FROM generate_series(date '2026-01-01', '2026-01-05', '1 day') AS day, generate_series(1, 10) AS n;
-COMMENT ON VIEW reporting.daily IS '부서별 일별 사용량: requests by "department" & day';
-COMMENT ON COLUMN reporting.daily.requests IS '요청 수: all "requests", answered or <not>';
+COMMENT ON VIEW reporting.daily IS '부서별 일별 사용량: "부서"와 일자 & 요청 | '
+    'Daily usage: requests by "department" & day';
+COMMENT ON COLUMN reporting.daily.requests IS '요청 수: <모든> "요청" | Requests: all "requests", answered or <not>';
 """
 # Three Mondays and a Tuesday; one of the Mondays has nothing at nine.
 TRAFFIC = """
@@ -77,6 +79,7 @@ VIEWS = {
     "3_reporting/50_hourly": HOURLY,
     "3_reporting/60_slowest": SLOWEST,
     "3_reporting/70_many": MANY,
+    "3_reporting/80_data_dictionary": DICTIONARY,
 }
 
 
@@ -165,22 +168,40 @@ def test_the_page_needs_nothing_from_elsewhere(look):
     assert page.evaluate("fetch('data:,x').then(() => 'fetched', () => 'refused')") == "refused"
 
 
-def test_the_page_says_what_it_shows(look):
-    page = look("daily", "--since", "2026-01-02", "--where", "department_name=3팀").page
-    assert page.evaluate("document.documentElement.lang") == "ko"
-    assert page.title() == "부서별 일별 사용량 (daily)"
-    told = page.inner_text("body")
-    assert 'requests by "department" & day' in told
-    assert "request_day >= 2026-01-02 · department_name=3팀" in told
-    assert (
-        page.get_attribute("th:has(code:text-is('requests'))", "title") == '요청 수: all "requests", answered or <not>'
-    )
+@pytest.mark.parametrize(
+    ("language", "title", "meaning", "column"),
+    [
+        ("ko", "부서별 일별 사용량 (daily)", '"부서"와 일자 & 요청', '요청 수: <모든> "요청"'),
+        (
+            "en",
+            "Daily usage (daily)",
+            'Requests by "department" & day',
+            'Requests: all "requests", answered or <not>',
+        ),
+    ],
+)
+def test_the_page_says_what_it_shows(look, language, title, meaning, column):
+    page = look("daily", "--since", "2026-01-02", "--where", "department_name=3팀", "--lang", language).page
+    assert page.evaluate("document.documentElement.lang") == language
+    assert page.title() == title
+    told = page.inner_text("body").splitlines()
+    assert meaning in told
+    assert any("request_day >= 2026-01-02 · department_name=3팀" in line for line in told)
+    assert page.get_attribute("th:has(code:text-is('requests'))", "title") == column
     assert page.locator("tbody tr").count() == 4
     assert page.locator("tbody tr").first.inner_text().split() == ["2026-01-05", "3", "3팀", "3", "0.055"]
 
 
+def test_the_buttons_over_a_chart_speak_the_language_and_none_sends_it_away(look):
+    buttons = "[...document.querySelectorAll('.modebar-btn')].map(button => button.dataset.title)"
+    korean, english = (look("daily", "--lang", language).page.evaluate(buttons) for language in ("ko", "en"))
+    assert len(korean) == len(english) > 10
+    assert all(re.search("[가-힣]", title) for title in korean)
+    assert not any(re.search("[가-힣]|Share|Cloud", title) for title in english)
+
+
 def test_over_time_the_largest_have_a_bar_each_and_the_others_one(look):
-    requests, share = look("daily").charts()
+    requests, share = look("daily", "--lang", "ko").charts()
     assert [trace["name"] for trace in requests["data"]] == [*(f"{n}팀" for n in range(10, 2, -1)), "기타"]
     assert requests["data"][-1]["y"] == [1 + 2] * 5
     assert requests["points"] == 9 * 5
@@ -190,7 +211,7 @@ def test_over_time_the_largest_have_a_bar_each_and_the_others_one(look):
 
 
 def test_weekday_and_hour_make_a_map_of_an_average_day(look):
-    [traffic] = look("traffic").charts()
+    [traffic] = look("traffic", "--lang", "ko").charts()
     assert traffic["maps"] == 1
     cells = traffic["data"][0]["z"]
     assert [cells[0][9], cells[0][10], cells[1][23]] == [10, 2, 7]
@@ -234,7 +255,7 @@ def test_many_hours_are_added_up_to_days(look):
 
 
 def test_the_table_ends_somewhere(look):
-    page = look("many").page
+    page = look("many", "--lang", "ko").page
     assert page.locator("tbody tr").count() == 1000
     assert "1,001행" in page.inner_text("body")
     assert page.locator(".js-plotly-plot").count() == 0
@@ -242,20 +263,14 @@ def test_the_table_ends_somewhere(look):
 
 def write(db, name, file):
     options = dict.fromkeys(("csv", "json", "since", "until", "top"))
-    assert command.run(Namespace(name=name, html=str(file), where=[], **options), db) == 0
+    assert command.run(Namespace(name=name, html=str(file), where=[], lang="en", **options), db) == 0
     return file.read_text(encoding="utf-8")
-
-
-def test_every_report_makes_a_page(db, tmp_path):
-    db.execute(COMPANY)
-    for (name,) in db.execute("SELECT viewname FROM pg_views WHERE schemaname = 'reporting'").fetchall():
-        assert "</html>" in write(db, name, tmp_path / "report.html")
 
 
 def test_more_rows_than_are_read_are_owned_up_to(db, tmp_path, monkeypatch):
     db.execute(COMPANY)
     monkeypatch.setattr(html, "READ_ROWS", 2)
-    assert "앞의 2행만 읽음" in write(db, "session_summaries", tmp_path / "report.html")
+    assert "only the first 2 rows were read" in write(db, "session_summaries", tmp_path / "report.html")
 
 
 def test_a_file_that_cannot_be_written_is_named(project, drawn, tmp_path):

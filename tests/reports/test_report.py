@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from command import checkout, environment, llm_db
+from command import DICTIONARY, checkout, environment, llm_db
 from conftest import fresh_database
 from llm_db.report import query
 
@@ -68,6 +68,7 @@ VIEWS = {
     "3_reporting/50_by_day": BY_DAY,
     "3_reporting/60_writes": WRITES,
     "3_reporting/70_many": MANY,
+    "3_reporting/80_data_dictionary": DICTIONARY,
 }
 
 

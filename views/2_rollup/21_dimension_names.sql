@@ -33,9 +33,13 @@ WINDOW newest_first AS (
     ORDER BY string_to_array(t.version, '.')::numeric [] DESC, t.template_id DESC
 );
 COMMENT ON VIEW rollup.template_versions IS '템플릿 버전: which version of a template is the newest; one row per version';
-COMMENT ON COLUMN rollup.template_versions.template_id IS '템플릿 고유 식별자: the version of the template';
-COMMENT ON COLUMN rollup.template_versions.template_name IS '템플릿명: what the template is for; the same in all versions';
-COMMENT ON COLUMN rollup.template_versions.newest_version IS '최신 버전: the highest version there is now, compared part '
-    'by part as numbers';
-COMMENT ON COLUMN rollup.template_versions.is_newest IS '최신 버전 여부: whether this is the highest version of the '
-    'template, compared part by part as numbers: 1.10 is newer than 1.9. Exactly one per template_name';
+COMMENT ON COLUMN rollup.template_versions.template_id IS '템플릿 고유 식별자: 템플릿의 버전 | '
+    'Template ID: the version of the template';
+COMMENT ON COLUMN rollup.template_versions.template_name IS '템플릿명: 템플릿의 용도를 나타내는 이름, 모든 버전이 같다 | '
+    'Template: what the template is for; the same in all versions';
+COMMENT ON COLUMN rollup.template_versions.newest_version IS '최신 버전: 지금 가장 높은 버전, 마디마다 숫자로 비교 | '
+    'Newest version: the highest version there is now, compared part by part as numbers';
+COMMENT ON COLUMN rollup.template_versions.is_newest IS '최신 버전 여부: 템플릿의 가장 높은 버전인지. 버전은 마디마다 숫자로 비교한다: 1.10은 1.9보다 높다. '
+    'template_name마다 정확히 하나 | '
+    'Newest version: whether this is the highest version of the template, compared part by part as numbers: 1.10 is '
+    'newer than 1.9. Exactly one per template_name';

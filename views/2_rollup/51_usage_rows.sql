@@ -24,10 +24,13 @@ WHERE (SELECT rollup.sees_all(current_user))
     OR o.dimension = 'department' AND o.key = (SELECT rollup.department_of(current_user));
 COMMENT ON VIEW rollup.usage_rows IS '사용량: of all time, exact, to be summed up';
 CALL ops.describe('rollup.usage_rows', 'rollup.usage');
-COMMENT ON COLUMN rollup.usage_rows.requests IS '요청 수: all requests, answered or not';
-COMMENT ON COLUMN rollup.usage_rows.answered_requests IS '응답된 요청 수: requests whose response_time is known';
-COMMENT ON COLUMN rollup.usage_rows.requests_without_tokens IS '토큰 수 미상 요청 수: requests whose token_used is not known; '
-    'tokens leaves them out';
-COMMENT ON COLUMN rollup.usage_rows.at_max_tokens_requests IS '최대 토큰 도달 요청 수: requests whose token_used is at least '
-    'max_tokens of their preset';
-COMMENT ON COLUMN rollup.usage_rows.tokens IS '사용 토큰 수: sum of the known token_used, in tokens; 0 when none is known';
+COMMENT ON COLUMN rollup.usage_rows.requests IS '요청 수: 모든 요청, 응답 여부와 무관 | Requests: all requests, answered or not';
+COMMENT ON COLUMN rollup.usage_rows.answered_requests IS '응답된 요청 수: 응답 시간(response_time)이 기록된 요청 | '
+    'Answered requests: requests whose response_time is known';
+COMMENT ON COLUMN rollup.usage_rows.requests_without_tokens IS '토큰 수 미상 요청 수: token_used가 기록되지 않은 요청; tokens에는 들어가지 '
+    '않는다 | '
+    'Requests without tokens: requests whose token_used is not known; tokens leaves them out';
+COMMENT ON COLUMN rollup.usage_rows.at_max_tokens_requests IS '최대 토큰 도달 요청 수: token_used가 설정의 max_tokens 이상인 요청 | '
+    'Requests at max tokens: requests whose token_used is at least max_tokens of their preset';
+COMMENT ON COLUMN rollup.usage_rows.tokens IS '사용 토큰 수: 기록된 token_used의 합, 토큰 단위; 기록된 값이 없으면 0 | '
+    'Tokens: sum of the known token_used, in tokens; 0 when none is known';

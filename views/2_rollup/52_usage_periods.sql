@@ -99,13 +99,19 @@ COMMENT ON VIEW rollup.usage_periods IS '기간별 사용량: by dimension (roll
 CALL ops.describe('rollup.usage_periods', 'rollup.usage_rows');
 COMMENT ON COLUMN rollup.usage_periods.grain IS '기간 단위: day, week or month';
 COMMENT ON COLUMN rollup.usage_periods.first_day IS '기간 시작일: in the reporting time zone';
-COMMENT ON COLUMN rollup.usage_periods.request_share IS '요청 비율: share of the period''s requests on the whole platform, '
-    '0 to 1; NULL = not for you, who see one department';
-COMMENT ON COLUMN rollup.usage_periods.token_share IS '토큰 비율: share of the period''s known tokens on the whole '
-    'platform, 0 to 1; NULL = none is known, or not for you, who see one department';
-COMMENT ON COLUMN rollup.usage_periods.requests_before IS '이전 기간 요청 수: requests of the period before; 0 = none';
-COMMENT ON COLUMN rollup.usage_periods.tokens_before IS '이전 기간 토큰 수: tokens of the period before, in tokens; 0 = none';
-COMMENT ON COLUMN rollup.usage_periods.requests_change IS '요청 증감률: of requests against the period before, 0.25 = 25 % '
-    'more; NULL = none before';
-COMMENT ON COLUMN rollup.usage_periods.tokens_change IS '토큰 증감률: of tokens against the period before, 0.25 = 25 % '
-    'more; NULL = none before';
+COMMENT ON COLUMN rollup.usage_periods.request_share IS '요청 비율: 그 기간 플랫폼 전체의 요청에서 차지하는 비율, 0~1; NULL = 볼 권한 없음(한 부서만 '
+    '보는 사용자) | '
+    'Share of requests: share of the period''s requests on the whole platform, 0 to 1; NULL = not for you, who see one '
+    'department';
+COMMENT ON COLUMN rollup.usage_periods.token_share IS '토큰 비율: 그 기간 플랫폼 전체의 기록된 토큰 수에서 차지하는 비율, 0~1; NULL = 기록된 토큰 수가 '
+    '없거나 볼 권한 없음(한 부서만 보는 사용자) | '
+    'Share of tokens: share of the period''s known tokens on the whole platform, 0 to 1; NULL = none is known, or not '
+    'for you, who see one department';
+COMMENT ON COLUMN rollup.usage_periods.requests_before IS '이전 기간 요청 수: 이전 기간의 요청; 0 = 없음 | '
+    'Requests before: requests of the period before; 0 = none';
+COMMENT ON COLUMN rollup.usage_periods.tokens_before IS '이전 기간 토큰 수: 이전 기간의 토큰 수; 0 = 없음 | '
+    'Tokens before: tokens of the period before, in tokens; 0 = none';
+COMMENT ON COLUMN rollup.usage_periods.requests_change IS '요청 증감률: 이전 기간 대비 요청의 증감, 0.25 = 25 % 증가; NULL = 이전 기간에 없음 | '
+    'Change in requests: of requests against the period before, 0.25 = 25 % more; NULL = none before';
+COMMENT ON COLUMN rollup.usage_periods.tokens_change IS '토큰 증감률: 이전 기간 대비 토큰 수의 증감, 0.25 = 25 % 증가; NULL = 이전 기간에 없음 | '
+    'Change in tokens: of tokens against the period before, 0.25 = 25 % more; NULL = none before';

@@ -13,7 +13,9 @@ RETURNS boolean
 LANGUAGE sql
 STABLE PARALLEL SAFE
 RETURN has_column_privilege('llm.users'::regclass, 'user_name', 'SELECT');
-COMMENT ON FUNCTION reporting.may_read_people() IS '개인정보 열람 권한: whether names, e-mail addresses, descriptions and S3 '
-    'paths are shown to who asks; true for members of llm_people_reader. Where it is false they are NULL';
+COMMENT ON FUNCTION reporting.may_read_people() IS '개인정보 열람 권한: 묻는 사람에게 이름, 이메일, 설명, S3 경로를 보여 주는지; llm_people_reader에 '
+    '속하면 참. 거짓이면 그 값들은 NULL | '
+    'May read people: whether names, e-mail addresses, descriptions and S3 paths are shown to who asks; true for '
+    'members of llm_people_reader. Where it is false they are NULL';
 REVOKE ALL ON FUNCTION reporting.may_read_people() FROM public;
 GRANT EXECUTE ON FUNCTION reporting.may_read_people() TO llm_analyst;

@@ -89,63 +89,91 @@ LEFT JOIN llm.model_types AS mt ON m.model_type = mt.code
 LEFT JOIN llm.model_configs AS c ON l.config_id = c.config_id
 LEFT JOIN llm.prompt_templates_base AS pt ON l.template_id = pt.template_id
 LEFT JOIN llm.task_categories AS tc ON pt.task_category = tc.code;
-COMMENT ON VIEW reporting.requests IS '세션 로그: every stored request with its session, user, department, project, '
-    'deployment, model, preset and template; one row per request. Days and hours are those of the reporting time zone';
-CALL ops.describe('reporting.requests', 'llm.session_logs');
-COMMENT ON COLUMN reporting.requests.session_id IS '세션 고유 식별자: the session; with log_sequence the key of a row';
-COMMENT ON COLUMN reporting.requests.log_sequence IS '세션 내 로그 순번: 1, 2, 3... within the session';
-COMMENT ON COLUMN reporting.requests.request_day IS '요청 일자: the day of request_time in the reporting time zone';
-COMMENT ON COLUMN reporting.requests.request_hour IS '요청 시간대: the start of the hour of request_time, as clocks in the '
-    'reporting time zone show it';
-COMMENT ON COLUMN reporting.requests.latency_ms IS '처리 시간: from request to answer, in milliseconds; NULL = no answer '
-    'known';
-COMMENT ON COLUMN reporting.requests.token_used IS '사용 토큰 수: input plus output, in tokens; NULL = not known';
-COMMENT ON COLUMN reporting.requests.session_type IS '세션 유형: code of the session''s purpose';
-COMMENT ON COLUMN reporting.requests.session_type_ko IS '세션 유형: Korean label';
-COMMENT ON COLUMN reporting.requests.session_type_en IS '세션 유형: English label';
-COMMENT ON COLUMN reporting.requests.session_status IS '세션 상태: code of the session''s status now';
-COMMENT ON COLUMN reporting.requests.session_status_ko IS '세션 상태: Korean label';
-COMMENT ON COLUMN reporting.requests.session_status_en IS '세션 상태: English label';
-COMMENT ON COLUMN reporting.requests.user_id IS '사용자 고유 식별자: who made the request';
-COMMENT ON COLUMN reporting.requests.user_name IS '사용자 실명: name of the user; not unique; NULL = not for you, see '
-    'reporting.may_read_people()';
-COMMENT ON COLUMN reporting.requests.user_email IS '이메일: address of the user; unique; NULL = not for you, see '
-    'reporting.may_read_people()';
-COMMENT ON COLUMN reporting.requests.user_role IS '사용자 역할: code of the user''s role now';
-COMMENT ON COLUMN reporting.requests.user_role_ko IS '사용자 역할: Korean label';
-COMMENT ON COLUMN reporting.requests.user_role_en IS '사용자 역할: English label';
-COMMENT ON COLUMN reporting.requests.department_id IS '부서 고유 식별자: the department the user worked for at request_time; '
-    'NULL = not known';
-COMMENT ON COLUMN reporting.requests.department_name IS '부서명: name of that department';
-COMMENT ON COLUMN reporting.requests.project_id IS '프로젝트 고유 식별자: the session''s project; NULL = none';
-COMMENT ON COLUMN reporting.requests.project_name IS '프로젝트명: name of the project; not unique; NULL = no project';
-COMMENT ON COLUMN reporting.requests.project_department_id IS '프로젝트의 부서: the department the project belongs to now, '
-    'which need not be the user''s; NULL = no project';
-COMMENT ON COLUMN reporting.requests.project_department_name IS '프로젝트의 부서명: its name; NULL = no project';
-COMMENT ON COLUMN reporting.requests.deployment_id IS '배포 고유 식별자: the deployment that served the request';
-COMMENT ON COLUMN reporting.requests.server_name IS '서버명: host of the deployment; a server may run several deployments';
-COMMENT ON COLUMN reporting.requests.environment IS '배포 환경: code of the deployment''s stage';
-COMMENT ON COLUMN reporting.requests.environment_ko IS '배포 환경: Korean label';
-COMMENT ON COLUMN reporting.requests.environment_en IS '배포 환경: English label';
-COMMENT ON COLUMN reporting.requests.deployment_status IS '배포 상태: code of the deployment''s availability now';
-COMMENT ON COLUMN reporting.requests.deployment_status_ko IS '배포 상태: Korean label';
-COMMENT ON COLUMN reporting.requests.deployment_status_en IS '배포 상태: English label';
-COMMENT ON COLUMN reporting.requests.dataset_id IS '데이터셋 고유 식별자: the data the deployment was trained with; NULL = none';
-COMMENT ON COLUMN reporting.requests.model_id IS '모델 고유 식별자: the model of the deployment';
-COMMENT ON COLUMN reporting.requests.model_name IS '모델명: official name of the model; unique';
-COMMENT ON COLUMN reporting.requests.model_type IS '모델 유형: code of the model''s main use';
-COMMENT ON COLUMN reporting.requests.model_type_ko IS '모델 유형: Korean label';
-COMMENT ON COLUMN reporting.requests.model_type_en IS '모델 유형: English label';
-COMMENT ON COLUMN reporting.requests.config_id IS '설정 고유 식별자: the preset applied; NULL = none or not known';
-COMMENT ON COLUMN reporting.requests.config_name IS '설정명: name of the preset, unique within its model; NULL = none or '
-    'not known';
-COMMENT ON COLUMN reporting.requests.template_id IS '템플릿 고유 식별자: the template used; NULL = none';
-COMMENT ON COLUMN reporting.requests.template_name IS '템플릿명: name of the template; NULL = none';
-COMMENT ON COLUMN reporting.requests.template_version IS '버전: version of the template; NULL = none';
-COMMENT ON COLUMN reporting.requests.task_category IS '작업 카테고리: code of the template''s task; NULL = no template';
-COMMENT ON COLUMN reporting.requests.task_category_ko IS '작업 카테고리: Korean label; NULL = no template';
-COMMENT ON COLUMN reporting.requests.task_category_en IS '작업 카테고리: English label; NULL = no template';
-COMMENT ON COLUMN reporting.requests.current_department_id IS '현재 부서: the department the user works for now';
-COMMENT ON COLUMN reporting.requests.current_department_name IS '현재 부서명: its name';
+COMMENT ON VIEW reporting.requests IS '세션 로그: 저장된 모든 요청과 그 세션, 사용자, 부서, 프로젝트, 배포, 모델, 설정, 템플릿; 요청마다 한 행. 일자와 시간은 보고 '
+    '시간대 기준 | '
+    'Requests: every stored request with its session, user, department, project, deployment, model, preset and '
+    'template; one row per request. Days and hours are those of the reporting time zone';
+COMMENT ON COLUMN reporting.requests.session_id IS '세션 고유 식별자: 세션; log_sequence와 함께 행의 키 | '
+    'Session ID: the session; with log_sequence the key of a row';
+COMMENT ON COLUMN reporting.requests.log_sequence IS '세션 내 로그 순번: 세션 안에서 1, 2, 3... | '
+    'Log sequence: 1, 2, 3... within the session';
+COMMENT ON COLUMN reporting.requests.request_time IS '요청 시간: 요청이 발생한 시간 | Request time: when the request was made';
+COMMENT ON COLUMN reporting.requests.response_time IS '응답 시간: 응답이 완료된 시간; NULL = 진행중이거나 알 수 없음 | '
+    'Response time: when the answer was complete; NULL = running or not known';
+COMMENT ON COLUMN reporting.requests.request_day IS '요청 일자: 보고 시간대로 본 request_time의 일자 | '
+    'Day of request: the day of request_time in the reporting time zone';
+COMMENT ON COLUMN reporting.requests.request_hour IS '요청 시간대: request_time이 속한 시간의 시작, 보고 시간대의 시계 기준 | '
+    'Hour of request: the start of the hour of request_time, as clocks in the reporting time zone show it';
+COMMENT ON COLUMN reporting.requests.latency_ms IS '처리 시간: 요청부터 응답까지, 밀리초; NULL = 응답이 기록되지 않음 | '
+    'Latency: from request to answer, in milliseconds; NULL = no answer known';
+COMMENT ON COLUMN reporting.requests.token_used IS '사용 토큰 수: 입력과 출력의 합, 토큰 단위; NULL = 알 수 없음 | '
+    'Tokens used: input plus output, in tokens; NULL = not known';
+COMMENT ON COLUMN reporting.requests.session_type IS '세션 유형: 세션의 용도 코드 | Session type: code of the session''s purpose';
+COMMENT ON COLUMN reporting.requests.session_type_ko IS '세션 유형: 한국어 이름 | Session type: Korean label';
+COMMENT ON COLUMN reporting.requests.session_type_en IS '세션 유형: 영어 이름 | Session type: English label';
+COMMENT ON COLUMN reporting.requests.session_status IS '세션 상태: 세션의 현재 상태 코드 | '
+    'Session status: code of the session''s status now';
+COMMENT ON COLUMN reporting.requests.session_status_ko IS '세션 상태: 한국어 이름 | Session status: Korean label';
+COMMENT ON COLUMN reporting.requests.session_status_en IS '세션 상태: 영어 이름 | Session status: English label';
+COMMENT ON COLUMN reporting.requests.user_id IS '사용자 고유 식별자: 요청한 사용자 | User ID: who made the request';
+COMMENT ON COLUMN reporting.requests.user_name IS '사용자 실명: 사용자의 이름, 유일하지 않음; NULL = 볼 권한 '
+    '없음(reporting.may_read_people() 참고) | '
+    'User: name of the user; not unique; NULL = not for you, see reporting.may_read_people()';
+COMMENT ON COLUMN reporting.requests.user_email IS '이메일: 사용자의 이메일, 유일; NULL = 볼 권한 없음(reporting.may_read_people() '
+    '참고) | '
+    'E-mail: address of the user; unique; NULL = not for you, see reporting.may_read_people()';
+COMMENT ON COLUMN reporting.requests.user_role IS '사용자 역할: 사용자의 현재 역할 코드 | User role: code of the user''s role now';
+COMMENT ON COLUMN reporting.requests.user_role_ko IS '사용자 역할: 한국어 이름 | User role: Korean label';
+COMMENT ON COLUMN reporting.requests.user_role_en IS '사용자 역할: 영어 이름 | User role: English label';
+COMMENT ON COLUMN reporting.requests.department_id IS '부서 고유 식별자: 요청 시점에 사용자가 소속된 부서; NULL = 알 수 없음 | '
+    'Department ID: the department the user worked for at request_time; NULL = not known';
+COMMENT ON COLUMN reporting.requests.department_name IS '부서명: 그 부서의 이름 | Department: name of that department';
+COMMENT ON COLUMN reporting.requests.project_id IS '프로젝트 고유 식별자: 세션의 프로젝트; NULL = 없음 | '
+    'Project ID: the session''s project; NULL = none';
+COMMENT ON COLUMN reporting.requests.project_name IS '프로젝트명: 프로젝트의 이름, 유일하지 않음; NULL = 프로젝트 없음 | '
+    'Project: name of the project; not unique; NULL = no project';
+COMMENT ON COLUMN reporting.requests.project_department_id IS '프로젝트의 부서: 프로젝트가 지금 속한 부서, 사용자의 부서와 다를 수 있다; NULL = 프로젝트 '
+    '없음 | '
+    'Project''s department ID: the department the project belongs to now, which need not be the user''s; NULL = no '
+    'project';
+COMMENT ON COLUMN reporting.requests.project_department_name IS '프로젝트의 부서명: 그 부서의 이름; NULL = 프로젝트 없음 | '
+    'Project''s department: its name; NULL = no project';
+COMMENT ON COLUMN reporting.requests.deployment_id IS '배포 고유 식별자: 요청을 처리한 배포 | '
+    'Deployment ID: the deployment that served the request';
+COMMENT ON COLUMN reporting.requests.server_name IS '서버명: 배포가 실행되는 호스트, 한 서버에 여러 배포가 있을 수 있다 | '
+    'Server: host of the deployment; a server may run several deployments';
+COMMENT ON COLUMN reporting.requests.environment IS '배포 환경: 배포 환경 코드 | Environment: code of the deployment''s stage';
+COMMENT ON COLUMN reporting.requests.environment_ko IS '배포 환경: 한국어 이름 | Environment: Korean label';
+COMMENT ON COLUMN reporting.requests.environment_en IS '배포 환경: 영어 이름 | Environment: English label';
+COMMENT ON COLUMN reporting.requests.deployment_status IS '배포 상태: 배포의 현재 상태 코드 | '
+    'Deployment status: code of the deployment''s availability now';
+COMMENT ON COLUMN reporting.requests.deployment_status_ko IS '배포 상태: 한국어 이름 | Deployment status: Korean label';
+COMMENT ON COLUMN reporting.requests.deployment_status_en IS '배포 상태: 영어 이름 | Deployment status: English label';
+COMMENT ON COLUMN reporting.requests.dataset_id IS '데이터셋 고유 식별자: 배포의 학습에 쓰인 데이터셋; NULL = 없음 | '
+    'Dataset ID: the data the deployment was trained with; NULL = none';
+COMMENT ON COLUMN reporting.requests.model_id IS '모델 고유 식별자: 배포의 모델 | Model ID: the model of the deployment';
+COMMENT ON COLUMN reporting.requests.model_name IS '모델명: 모델의 공식 명칭, 유일 | Model: official name of the model; unique';
+COMMENT ON COLUMN reporting.requests.model_type IS '모델 유형: 모델의 주요 용도 코드 | Model type: code of the model''s main use';
+COMMENT ON COLUMN reporting.requests.model_type_ko IS '모델 유형: 한국어 이름 | Model type: Korean label';
+COMMENT ON COLUMN reporting.requests.model_type_en IS '모델 유형: 영어 이름 | Model type: English label';
+COMMENT ON COLUMN reporting.requests.config_id IS '설정 고유 식별자: 적용된 모델 설정; NULL = 없거나 알 수 없음 | '
+    'Preset ID: the preset applied; NULL = none or not known';
+COMMENT ON COLUMN reporting.requests.config_name IS '설정명: 모델 설정의 이름, 같은 모델 안에서 유일; NULL = 없거나 알 수 없음 | '
+    'Preset: name of the preset, unique within its model; NULL = none or not known';
+COMMENT ON COLUMN reporting.requests.template_id IS '템플릿 고유 식별자: 사용된 템플릿; NULL = 없음 | '
+    'Template ID: the template used; NULL = none';
+COMMENT ON COLUMN reporting.requests.template_name IS '템플릿명: 템플릿의 이름; NULL = 없음 | '
+    'Template: name of the template; NULL = none';
+COMMENT ON COLUMN reporting.requests.template_version IS '버전: 템플릿의 버전; NULL = 없음 | '
+    'Version: version of the template; NULL = none';
+COMMENT ON COLUMN reporting.requests.task_category IS '작업 카테고리: 템플릿의 작업 카테고리 코드; NULL = 템플릿 없음 | '
+    'Task category: code of the template''s task; NULL = no template';
+COMMENT ON COLUMN reporting.requests.task_category_ko IS '작업 카테고리: 한국어 이름; NULL = 템플릿 없음 | '
+    'Task category: Korean label; NULL = no template';
+COMMENT ON COLUMN reporting.requests.task_category_en IS '작업 카테고리: 영어 이름; NULL = 템플릿 없음 | '
+    'Task category: English label; NULL = no template';
+COMMENT ON COLUMN reporting.requests.current_department_id IS '현재 부서: 사용자가 지금 소속된 부서 | '
+    'Current department ID: the department the user works for now';
+COMMENT ON COLUMN reporting.requests.current_department_name IS '현재 부서명: 그 부서의 이름 | Current department: its name';
 
 GRANT SELECT ON reporting.requests TO llm_analyst;

@@ -16,9 +16,11 @@ SELECT
 FROM rollup.usage_periods AS p
 LEFT JOIN rollup.departments AS d ON p.key = d.department_id
 WHERE p.grain = 'day' AND p.dimension = 'department';
-COMMENT ON VIEW reporting.daily_usage_by_department IS '부서별 일별 사용량: requests and tokens, one row per department and '
-    'day (reporting time zone) with requests. A request counts once, for the department its user worked for at the '
-    'time, whosever project it was for. Today is compared with the whole of yesterday';
+COMMENT ON VIEW reporting.daily_usage_by_department IS '부서별 일별 사용량: 요청과 토큰, 요청이 있는 부서와 일자(보고 시간대)마다 한 행. 요청은 프로젝트와 '
+    '무관하게 당시 사용자가 소속된 부서에 한 번만 집계한다. 오늘은 어제 하루 전체와 비교한다 | '
+    'Daily usage by department: requests and tokens, one row per department and day (reporting time zone) with '
+    'requests. A request counts once, for the department its user worked for at the time, whosever project it was for. '
+    'Today is compared with the whole of yesterday';
 CALL ops.describe('reporting.daily_usage_by_department', 'rollup.usage_periods', 'reporting.requests');
 
 GRANT SELECT ON reporting.daily_usage_by_department TO llm_analyst;

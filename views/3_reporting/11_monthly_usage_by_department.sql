@@ -16,9 +16,11 @@ SELECT
 FROM rollup.usage_periods AS p
 LEFT JOIN rollup.departments AS d ON p.key = d.department_id
 WHERE p.grain = 'month' AND p.dimension = 'department';
-COMMENT ON VIEW reporting.monthly_usage_by_department IS '부서별 월별 사용량: requests and tokens, one row per department and '
-    'month (reporting time zone) with requests. A request counts once, for the department its user worked for at the '
-    'time, whosever project it was for. The running month is compared with the whole one before';
+COMMENT ON VIEW reporting.monthly_usage_by_department IS '부서별 월별 사용량: 요청과 토큰, 요청이 있는 부서와 달(보고 시간대)마다 한 행. 요청은 프로젝트와 '
+    '무관하게 당시 사용자가 소속된 부서에 한 번만 집계한다. 이번 달은 지난달 전체와 비교한다 | '
+    'Monthly usage by department: requests and tokens, one row per department and month (reporting time zone) with '
+    'requests. A request counts once, for the department its user worked for at the time, whosever project it was for. '
+    'The running month is compared with the whole one before';
 CALL ops.describe(
     'reporting.monthly_usage_by_department',
     'reporting.monthly_usage', 'reporting.daily_usage_by_department'

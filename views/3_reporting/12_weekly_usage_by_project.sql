@@ -19,9 +19,11 @@ FROM rollup.usage_periods AS p
 LEFT JOIN llm.projects AS pr ON p.key = pr.project_id
 LEFT JOIN llm.departments AS d ON pr.department_id = d.department_id
 WHERE p.grain = 'week' AND p.dimension = 'project';
-COMMENT ON VIEW reporting.weekly_usage_by_project IS '프로젝트별 주별 사용량: requests and tokens, one row per project and week '
-    '(reporting time zone) with requests. Requests of sessions without a project are a row of their own, its project '
-    'NULL. The running week is compared with the whole one before';
+COMMENT ON VIEW reporting.weekly_usage_by_project IS '프로젝트별 주별 사용량: 요청과 토큰, 요청이 있는 프로젝트와 주(보고 시간대)마다 한 행. 프로젝트 없는 세션의 '
+    '요청은 프로젝트가 NULL인 별도의 행. 이번 주는 지난주 전체와 비교한다 | '
+    'Weekly usage by project: requests and tokens, one row per project and week (reporting time zone) with requests. '
+    'Requests of sessions without a project are a row of their own, its project NULL. The running week is compared '
+    'with the whole one before';
 CALL ops.describe('reporting.weekly_usage_by_project', 'reporting.weekly_usage', 'reporting.daily_usage_by_project');
 
 GRANT SELECT ON reporting.weekly_usage_by_project TO llm_analyst;

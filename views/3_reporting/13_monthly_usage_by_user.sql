@@ -21,8 +21,10 @@ FROM rollup.usage_periods AS p
 LEFT JOIN llm.users AS u ON p.key = u.user_id
 LEFT JOIN llm.departments AS d ON u.department_id = d.department_id
 WHERE p.grain = 'month' AND p.dimension = 'user';
-COMMENT ON VIEW reporting.monthly_usage_by_user IS '사용자별 월별 사용량: requests and tokens, one row per user and month '
-    '(reporting time zone) with requests. The running month is compared with the whole one before';
+COMMENT ON VIEW reporting.monthly_usage_by_user IS '사용자별 월별 사용량: 요청과 토큰, 요청이 있는 사용자와 달(보고 시간대)마다 한 행. 이번 달은 지난달 전체와 '
+    '비교한다 | '
+    'Monthly usage by user: requests and tokens, one row per user and month (reporting time zone) with requests. The '
+    'running month is compared with the whole one before';
 CALL ops.describe('reporting.monthly_usage_by_user', 'reporting.monthly_usage', 'reporting.daily_usage_by_user');
 
 GRANT SELECT ON reporting.monthly_usage_by_user TO llm_analyst;

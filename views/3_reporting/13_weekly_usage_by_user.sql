@@ -21,8 +21,10 @@ FROM rollup.usage_periods AS p
 LEFT JOIN llm.users AS u ON p.key = u.user_id
 LEFT JOIN llm.departments AS d ON u.department_id = d.department_id
 WHERE p.grain = 'week' AND p.dimension = 'user';
-COMMENT ON VIEW reporting.weekly_usage_by_user IS '사용자별 주별 사용량: requests and tokens, one row per user and week '
-    '(reporting time zone) with requests. The running week is compared with the whole one before';
+COMMENT ON VIEW reporting.weekly_usage_by_user IS '사용자별 주별 사용량: 요청과 토큰, 요청이 있는 사용자와 주(보고 시간대)마다 한 행. 이번 주는 지난주 전체와 '
+    '비교한다 | '
+    'Weekly usage by user: requests and tokens, one row per user and week (reporting time zone) with requests. The '
+    'running week is compared with the whole one before';
 CALL ops.describe('reporting.weekly_usage_by_user', 'reporting.weekly_usage', 'reporting.daily_usage_by_user');
 
 GRANT SELECT ON reporting.weekly_usage_by_user TO llm_analyst;

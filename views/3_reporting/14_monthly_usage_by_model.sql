@@ -20,9 +20,10 @@ FROM rollup.usage_periods AS p
 LEFT JOIN llm.models AS m ON p.key = m.model_id
 LEFT JOIN llm.model_types AS mt ON m.model_type = mt.code
 WHERE p.grain = 'month' AND p.dimension = 'model';
-COMMENT ON VIEW reporting.monthly_usage_by_model IS '모델별 월별 사용량: requests and tokens, one row per model and month '
-    '(reporting time zone) with requests. All deployments of a model count. The running month is compared with the '
-    'whole one before';
+COMMENT ON VIEW reporting.monthly_usage_by_model IS '모델별 월별 사용량: 요청과 토큰, 요청이 있는 모델과 달(보고 시간대)마다 한 행. 모델의 모든 배포를 합한다. '
+    '이번 달은 지난달 전체와 비교한다 | '
+    'Monthly usage by model: requests and tokens, one row per model and month (reporting time zone) with requests. All '
+    'deployments of a model count. The running month is compared with the whole one before';
 CALL ops.describe('reporting.monthly_usage_by_model', 'reporting.monthly_usage', 'reporting.daily_usage_by_model');
 
 GRANT SELECT ON reporting.monthly_usage_by_model TO llm_analyst;

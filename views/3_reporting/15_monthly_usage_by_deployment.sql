@@ -24,8 +24,10 @@ LEFT JOIN llm.deployments AS e ON p.key = e.deployment_id
 LEFT JOIN llm.environments AS en ON e.environment = en.code
 LEFT JOIN llm.models AS m ON e.model_id = m.model_id
 WHERE p.grain = 'month' AND p.dimension = 'deployment';
-COMMENT ON VIEW reporting.monthly_usage_by_deployment IS '배포별 월별 사용량: requests and tokens, one row per deployment and '
-    'month (reporting time zone) with requests. The running month is compared with the whole one before';
+COMMENT ON VIEW reporting.monthly_usage_by_deployment IS '배포별 월별 사용량: 요청과 토큰, 요청이 있는 배포와 달(보고 시간대)마다 한 행. 이번 달은 지난달 '
+    '전체와 비교한다 | '
+    'Monthly usage by deployment: requests and tokens, one row per deployment and month (reporting time zone) with '
+    'requests. The running month is compared with the whole one before';
 CALL ops.describe(
     'reporting.monthly_usage_by_deployment',
     'reporting.monthly_usage', 'reporting.daily_usage_by_deployment'

@@ -24,8 +24,10 @@ LEFT JOIN llm.deployments AS e ON p.key = e.deployment_id
 LEFT JOIN llm.environments AS en ON e.environment = en.code
 LEFT JOIN llm.models AS m ON e.model_id = m.model_id
 WHERE p.grain = 'week' AND p.dimension = 'deployment';
-COMMENT ON VIEW reporting.weekly_usage_by_deployment IS '배포별 주별 사용량: requests and tokens, one row per deployment and '
-    'week (reporting time zone) with requests. The running week is compared with the whole one before';
+COMMENT ON VIEW reporting.weekly_usage_by_deployment IS '배포별 주별 사용량: 요청과 토큰, 요청이 있는 배포와 주(보고 시간대)마다 한 행. 이번 주는 지난주 전체와 '
+    '비교한다 | '
+    'Weekly usage by deployment: requests and tokens, one row per deployment and week (reporting time zone) with '
+    'requests. The running week is compared with the whole one before';
 CALL ops.describe(
     'reporting.weekly_usage_by_deployment',
     'reporting.weekly_usage', 'reporting.daily_usage_by_deployment'

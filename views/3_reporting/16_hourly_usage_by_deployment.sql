@@ -30,11 +30,14 @@ FROM (
 LEFT JOIN llm.deployments AS e ON u.deployment_id = e.deployment_id
 LEFT JOIN llm.environments AS en ON e.environment = en.code
 LEFT JOIN llm.models AS m ON e.model_id = m.model_id;
-COMMENT ON VIEW reporting.hourly_usage_by_deployment IS '배포별 시간별 사용량: requests and tokens, one row per deployment and '
-    'hour (reporting time zone) with requests';
+COMMENT ON VIEW reporting.hourly_usage_by_deployment IS '배포별 시간별 사용량: 요청과 토큰, 요청이 있는 배포와 시간(보고 시간대)마다 한 행 | '
+    'Hourly usage by deployment: requests and tokens, one row per deployment and hour (reporting time zone) with '
+    'requests';
 CALL ops.describe('reporting.hourly_usage_by_deployment', 'reporting.daily_usage_by_deployment', 'reporting.requests');
-COMMENT ON COLUMN reporting.hourly_usage_by_deployment.hour_start IS '시간대 시작: the instant the hour began; tells apart '
-    'the hour that comes twice when clocks are put back';
-COMMENT ON COLUMN reporting.hourly_usage_by_deployment.hour_of_day IS '시: hour of the day, 0 to 23';
+COMMENT ON COLUMN reporting.hourly_usage_by_deployment.hour_start IS '시간대 시작: 해당 시간이 시작된 시각; 시계를 되돌려 같은 시간이 두 번 오는 때를 '
+    '구분한다 | '
+    'Start of hour: the instant the hour began; tells apart the hour that comes twice when clocks are put back';
+COMMENT ON COLUMN reporting.hourly_usage_by_deployment.hour_of_day IS '시: 하루 중의 시, 0~23 | '
+    'Hour of day: hour of the day, 0 to 23';
 
 GRANT SELECT ON reporting.hourly_usage_by_deployment TO llm_analyst;

@@ -60,18 +60,25 @@ CROSS JOIN LATERAL (
         SELECT l.day, l.gap_days, l.users FROM live AS l WHERE l.day >= d.day - 29 AND l.day <= d.day
     ) AS a
 ) AS w;
-COMMENT ON VIEW reporting.active_users IS '활성 사용자: who makes requests and who no longer does, one row per day '
-    '(reporting time zone) from the first with requests to the last. A window of days ends with the day, which counts';
-COMMENT ON COLUMN reporting.active_users.request_day IS '일자: the day in the reporting time zone';
-COMMENT ON COLUMN reporting.active_users.daily_active_users IS '일간 활성 사용자(DAU): users with requests on the day';
-COMMENT ON COLUMN reporting.active_users.weekly_active_users IS '주간 활성 사용자(WAU): users with requests within 7 days';
-COMMENT ON COLUMN reporting.active_users.monthly_active_users IS '월간 활성 사용자(MAU): users with requests within 30 days';
-COMMENT ON COLUMN reporting.active_users.stickiness IS '고착도(DAU/MAU): daily_active_users by monthly_active_users, 0 to '
-    '1; NULL = none within 30 days';
-COMMENT ON COLUMN reporting.active_users.new_users IS '신규 사용자: users whose first requests ever were on the day';
-COMMENT ON COLUMN reporting.active_users.returning_users IS '복귀 사용자: users with requests on the day, none in the 29 '
-    'days before, but some earlier';
-COMMENT ON COLUMN reporting.active_users.inactive_users IS '비활성 사용자: users who once made requests, but none within 30 '
-    'days';
+COMMENT ON VIEW reporting.active_users IS '활성 사용자: 요청하는 사용자와 더는 요청하지 않는 사용자, 첫 요청일부터 마지막 요청일까지 일자(보고 시간대)마다 한 행. 기간은 '
+    '그날에 끝나며 그날을 포함한다 | '
+    'Active users: who makes requests and who no longer does, one row per day (reporting time zone) from the first '
+    'with requests to the last. A window of days ends with the day, which counts';
+COMMENT ON COLUMN reporting.active_users.request_day IS '일자: 보고 시간대의 일자 | Day: the day in the reporting time zone';
+COMMENT ON COLUMN reporting.active_users.daily_active_users IS '일간 활성 사용자(DAU): 그날 요청한 사용자 | '
+    'Daily active users (DAU): users with requests on the day';
+COMMENT ON COLUMN reporting.active_users.weekly_active_users IS '주간 활성 사용자(WAU): 7일 안에 요청한 사용자 | '
+    'Weekly active users (WAU): users with requests within 7 days';
+COMMENT ON COLUMN reporting.active_users.monthly_active_users IS '월간 활성 사용자(MAU): 30일 안에 요청한 사용자 | '
+    'Monthly active users (MAU): users with requests within 30 days';
+COMMENT ON COLUMN reporting.active_users.stickiness IS '고착도(DAU/MAU): daily_active_users를 monthly_active_users로 나눈 값, '
+    '0~1; NULL = 30일 동안 없음 | '
+    'Stickiness (DAU/MAU): daily_active_users by monthly_active_users, 0 to 1; NULL = none within 30 days';
+COMMENT ON COLUMN reporting.active_users.new_users IS '신규 사용자: 전체 기간의 첫 요청이 그날인 사용자 | '
+    'New users: users whose first requests ever were on the day';
+COMMENT ON COLUMN reporting.active_users.returning_users IS '복귀 사용자: 그날 요청했고 그 전 29일에는 없었으나 더 전에는 요청한 사용자 | '
+    'Returning users: users with requests on the day, none in the 29 days before, but some earlier';
+COMMENT ON COLUMN reporting.active_users.inactive_users IS '비활성 사용자: 요청한 적이 있으나 30일 동안은 없는 사용자 | '
+    'Inactive users: users who once made requests, but none within 30 days';
 
 GRANT SELECT ON reporting.active_users TO llm_analyst;

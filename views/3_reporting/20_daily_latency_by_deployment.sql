@@ -20,9 +20,10 @@ LEFT JOIN llm.deployments AS e ON u.key = e.deployment_id
 LEFT JOIN llm.environments AS en ON e.environment = en.code
 LEFT JOIN llm.models AS m ON e.model_id = m.model_id
 WHERE u.dimension = 'deployment';
-COMMENT ON VIEW reporting.daily_latency_by_deployment IS '배포별 일별 처리 시간: latency percentiles, one row per deployment '
-    'and day (reporting time zone) with requests. Percentiles of days cannot be averaged: for a longer time ask '
-    'reporting.latency_percentiles()';
+COMMENT ON VIEW reporting.daily_latency_by_deployment IS '배포별 일별 처리 시간: 처리 시간의 백분위수, 요청이 있는 배포와 일자(보고 시간대)마다 한 행. 여러 '
+    '날의 백분위수는 평균할 수 없다: 더 긴 기간은 reporting.latency_percentiles()로 구한다 | '
+    'Daily latency by deployment: latency percentiles, one row per deployment and day (reporting time zone) with '
+    'requests. Percentiles of days cannot be averaged: for a longer time ask reporting.latency_percentiles()';
 CALL ops.describe(
     'reporting.daily_latency_by_deployment',
     'rollup.latency_days', 'reporting.daily_usage_by_deployment'

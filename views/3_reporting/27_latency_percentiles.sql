@@ -55,11 +55,13 @@ BEGIN
     ORDER BY u.key, f.fraction;
 END
 $$;
-COMMENT ON FUNCTION reporting.latency_percentiles(date, date, text, double precision []) IS '처리 시간 백분위수: of the '
-    'answered requests from one day to another (reporting time zone, both included), by all, config, department, '
-    'deployment, model, project or template; one row per value of it and percentile, such as 0.95 for p95. In '
-    'milliseconds, within 2 % of percentile_disc over the requests themselves; NULL = none was answered. The key NULL '
-    'is that of requests without one, and of all';
+COMMENT ON FUNCTION reporting.latency_percentiles(date, date, text, double precision []) IS '처리 시간 백분위수: 한 일자부터 다른 '
+    '일자까지(보고 시간대, 양쪽 포함) 응답된 요청을 전체, 모델 설정, 부서, 배포, 모델, 프로젝트, 템플릿 가운데 하나로 나눈 값과 백분위수(0.95 = p95)마다 한 행. 밀리초, 요청 자체의 '
+    'percentile_disc와 오차 2 % 이내; NULL = 응답된 요청 없음. 키가 NULL인 행은 해당 항목이 없는 요청, 또는 전체 | '
+    'Latency percentiles: of the answered requests from one day to another (reporting time zone, both included), by '
+    'all, config, department, deployment, model, project or template; one row per value of it and percentile, such as '
+    '0.95 for p95. In milliseconds, within 2 % of percentile_disc over the requests themselves; NULL = none was '
+    'answered. The key NULL is that of requests without one, and of all';
 
 REVOKE ALL ON FUNCTION reporting.latency_percentiles(date, date, text, double precision []) FROM public;
 GRANT EXECUTE ON FUNCTION reporting.latency_percentiles(date, date, text, double precision []) TO llm_analyst;

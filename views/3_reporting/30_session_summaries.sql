@@ -57,17 +57,24 @@ LEFT JOIN LATERAL (
     WHERE r.session_id = s.session_id
     GROUP BY r.session_id
 ) AS l ON s.session_id = l.session_id;
-COMMENT ON VIEW reporting.session_summaries IS '사용 세션: every stored session with its duration, requests and tokens; '
-    'one row per session, also without a project or without any request';
-CALL ops.describe('reporting.session_summaries', 'reporting.requests', 'llm.sessions', 'rollup.usage_rows');
-COMMENT ON COLUMN reporting.session_summaries.session_id IS '세션 고유 식별자: the session';
-COMMENT ON COLUMN reporting.session_summaries.user_id IS '사용자 고유 식별자: whose session it is';
-COMMENT ON COLUMN reporting.session_summaries.department_id IS '부서 고유 식별자: the department the user worked for when the '
-    'session began; NULL = not known';
-COMMENT ON COLUMN reporting.session_summaries.duration_seconds IS '세션 지속 시간: from start to end, in seconds; NULL = '
-    'still running, or not known';
-COMMENT ON COLUMN reporting.session_summaries.requests IS '요청 수: requests of the session, answered or not; 0 when none';
-COMMENT ON COLUMN reporting.session_summaries.first_request_time IS '첫 요청 시간: time of the first request; NULL = none';
-COMMENT ON COLUMN reporting.session_summaries.last_request_time IS '마지막 요청 시간: time of the last request; NULL = none';
+COMMENT ON VIEW reporting.session_summaries IS '사용 세션: 저장된 모든 세션의 길이, 요청, 토큰; 세션마다 한 행, 프로젝트나 요청이 없어도 포함 | '
+    'Sessions: every stored session with its duration, requests and tokens; one row per session, also without a '
+    'project or without any request';
+CALL ops.describe('reporting.session_summaries', 'reporting.requests', 'rollup.usage_rows');
+COMMENT ON COLUMN reporting.session_summaries.start_time IS '시작 시간: 세션이 시작된 시간 | Start time: when the session began';
+COMMENT ON COLUMN reporting.session_summaries.end_time IS '종료 시간: 세션이 종료된 시간; 상태가 진행중일 때만 NULL | '
+    'End time: when it ended; NULL exactly while status is running';
+COMMENT ON COLUMN reporting.session_summaries.session_id IS '세션 고유 식별자: 세션 | Session ID: the session';
+COMMENT ON COLUMN reporting.session_summaries.user_id IS '사용자 고유 식별자: 세션의 사용자 | User ID: whose session it is';
+COMMENT ON COLUMN reporting.session_summaries.department_id IS '부서 고유 식별자: 세션 시작 시점에 사용자가 소속된 부서; NULL = 알 수 없음 | '
+    'Department ID: the department the user worked for when the session began; NULL = not known';
+COMMENT ON COLUMN reporting.session_summaries.duration_seconds IS '세션 지속 시간: 시작부터 종료까지, 초 단위; NULL = 진행중이거나 알 수 없음 | '
+    'Session duration: from start to end, in seconds; NULL = still running, or not known';
+COMMENT ON COLUMN reporting.session_summaries.requests IS '요청 수: 세션의 요청, 응답 여부와 무관; 없으면 0 | '
+    'Requests: requests of the session, answered or not; 0 when none';
+COMMENT ON COLUMN reporting.session_summaries.first_request_time IS '첫 요청 시간: 첫 요청의 시간; NULL = 요청 없음 | '
+    'First request: time of the first request; NULL = none';
+COMMENT ON COLUMN reporting.session_summaries.last_request_time IS '마지막 요청 시간: 마지막 요청의 시간; NULL = 요청 없음 | '
+    'Last request: time of the last request; NULL = none';
 
 GRANT SELECT ON reporting.session_summaries TO llm_analyst;

@@ -37,23 +37,32 @@ FROM (
 ) AS s
 LEFT JOIN llm.session_types AS st ON s.session_type = st.code
 LEFT JOIN rollup.departments AS d ON s.department_id = d.department_id;
-COMMENT ON VIEW reporting.daily_sessions IS '일별 세션: how many sessions began, how long they were and how they ended; '
-    'one row per day, session type and department with sessions, of all time';
+COMMENT ON VIEW reporting.daily_sessions IS '일별 세션: 시작된 세션의 수, 길이, 종료 상태; 전체 기간, 세션이 있는 일자, 세션 유형, 부서마다 한 행 | '
+    'Daily sessions: how many sessions began, how long they were and how they ended; one row per day, session type and '
+    'department with sessions, of all time';
 CALL ops.describe('reporting.daily_sessions', 'reporting.session_summaries');
-COMMENT ON COLUMN reporting.daily_sessions.session_day IS '일자: the day the sessions began, in the reporting time zone';
-COMMENT ON COLUMN reporting.daily_sessions.sessions IS '세션 수: all sessions, whatever their status';
-COMMENT ON COLUMN reporting.daily_sessions.running_sessions IS '진행중 세션 수: those that have not ended';
-COMMENT ON COLUMN reporting.daily_sessions.completed_sessions IS '완료 세션 수: those whose status is completed';
-COMMENT ON COLUMN reporting.daily_sessions.error_sessions IS '오류 세션 수: those whose status is error';
-COMMENT ON COLUMN reporting.daily_sessions.aborted_sessions IS '중단 세션 수: those whose status is aborted. A status added '
-    'to the vocabulary later is in sessions only';
-COMMENT ON COLUMN reporting.daily_sessions.mean_duration_minutes IS '평균 세션 지속 시간: of the sessions that have ended, in '
-    'minutes; NULL = none has';
-COMMENT ON COLUMN reporting.daily_sessions.turns IS '턴 수: requests of these sessions, on whatever day they were made';
-COMMENT ON COLUMN reporting.daily_sessions.mean_turns IS '세션당 평균 턴 수: turns / sessions';
-COMMENT ON COLUMN reporting.daily_sessions.error_rate IS '오류율: error_sessions among the sessions that have ended, 0 to '
-    '1; NULL = none has';
-COMMENT ON COLUMN reporting.daily_sessions.abort_rate IS '중단율: aborted_sessions among the sessions that have ended, 0 '
-    'to 1; NULL = none has';
+COMMENT ON COLUMN reporting.daily_sessions.session_day IS '일자: 세션이 시작된 일자, 보고 시간대 기준 | '
+    'Day: the day the sessions began, in the reporting time zone';
+COMMENT ON COLUMN reporting.daily_sessions.sessions IS '세션 수: 모든 세션, 상태와 무관 | '
+    'Sessions: all sessions, whatever their status';
+COMMENT ON COLUMN reporting.daily_sessions.running_sessions IS '진행중 세션 수: 종료되지 않은 세션 | '
+    'Running sessions: those that have not ended';
+COMMENT ON COLUMN reporting.daily_sessions.completed_sessions IS '완료 세션 수: 상태가 완료인 세션 | '
+    'Completed sessions: those whose status is completed';
+COMMENT ON COLUMN reporting.daily_sessions.error_sessions IS '오류 세션 수: 상태가 오류인 세션 | '
+    'Sessions with errors: those whose status is error';
+COMMENT ON COLUMN reporting.daily_sessions.aborted_sessions IS '중단 세션 수: 상태가 중단인 세션. 나중에 추가된 상태는 sessions에만 들어간다 | '
+    'Aborted sessions: those whose status is aborted. A status added to the vocabulary later is in sessions only';
+COMMENT ON COLUMN reporting.daily_sessions.mean_duration_minutes IS '평균 세션 지속 시간: 종료된 세션의 평균, 분 단위; NULL = 종료된 세션 없음 | '
+    'Mean session duration: of the sessions that have ended, in minutes; NULL = none has';
+COMMENT ON COLUMN reporting.daily_sessions.turns IS '턴 수: 이 세션들의 요청, 요청한 일자와 무관 | '
+    'Turns: requests of these sessions, on whatever day they were made';
+COMMENT ON COLUMN reporting.daily_sessions.mean_turns IS '세션당 평균 턴 수: turns를 sessions로 나눈 값 | '
+    'Mean turns per session: turns / sessions';
+COMMENT ON COLUMN reporting.daily_sessions.error_rate IS '오류율: 종료된 세션 가운데 error_sessions의 비율, 0~1; NULL = 종료된 세션 없음 | '
+    'Error rate: error_sessions among the sessions that have ended, 0 to 1; NULL = none has';
+COMMENT ON COLUMN reporting.daily_sessions.abort_rate IS '중단율: 종료된 세션 가운데 aborted_sessions의 비율, 0~1; NULL = 종료된 세션 '
+    '없음 | '
+    'Abort rate: aborted_sessions among the sessions that have ended, 0 to 1; NULL = none has';
 
 GRANT SELECT ON reporting.daily_sessions TO llm_analyst;

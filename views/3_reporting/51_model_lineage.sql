@@ -34,15 +34,19 @@ LEFT JOIN llm.deployment_statuses AS ds ON e.status = ds.code
 LEFT JOIN llm.datasets AS a ON e.dataset_id = a.dataset_id
 LEFT JOIN llm.learning_types AS lt ON a.learning_type = lt.code
 LEFT JOIN rollup.usage_totals AS l ON l.dimension = 'deployment' AND e.deployment_id = l.key;
-COMMENT ON VIEW reporting.model_lineage IS '모델 계보: from each model to its deployments, the dataset each was trained '
-    'with and their use of all time; one row per model and deployment, and one for a model that is not deployed';
+COMMENT ON VIEW reporting.model_lineage IS '모델 계보: 각 모델과 그 배포, 배포의 학습에 쓰인 데이터셋, 전체 기간의 사용; 모델과 배포마다 한 행, 배포되지 않은 모델은 한 '
+    '행 | '
+    'Model lineage: from each model to its deployments, the dataset each was trained with and their use of all time; '
+    'one row per model and deployment, and one for a model that is not deployed';
 CALL ops.describe('reporting.model_lineage', 'reporting.dataset_lineage');
-COMMENT ON COLUMN reporting.model_lineage.model_id IS '모델 고유 식별자: the model';
-COMMENT ON COLUMN reporting.model_lineage.deployment_id IS '배포 고유 식별자: a deployment of it; NULL = none, and so are the '
-    'columns of the deployment and its dataset';
-COMMENT ON COLUMN reporting.model_lineage.dataset_id IS '데이터셋 고유 식별자: what the deployment was trained with; NULL = '
-    'none, and so are the columns of the dataset';
-COMMENT ON COLUMN reporting.model_lineage.description IS '데이터셋 설명: source, size, quality, purpose; NULL = none '
-    'written, no dataset, or not for you, see reporting.may_read_people()';
+COMMENT ON COLUMN reporting.model_lineage.model_id IS '모델 고유 식별자: 모델 | Model ID: the model';
+COMMENT ON COLUMN reporting.model_lineage.deployment_id IS '배포 고유 식별자: 이 모델의 배포; NULL = 없음, 배포와 그 데이터셋의 컬럼도 모두 NULL | '
+    'Deployment ID: a deployment of it; NULL = none, and so are the columns of the deployment and its dataset';
+COMMENT ON COLUMN reporting.model_lineage.dataset_id IS '데이터셋 고유 식별자: 배포의 학습에 쓰인 데이터셋; NULL = 없음, 데이터셋의 컬럼도 모두 NULL | '
+    'Dataset ID: what the deployment was trained with; NULL = none, and so are the columns of the dataset';
+COMMENT ON COLUMN reporting.model_lineage.description IS '데이터셋 설명: 출처, 크기, 품질, 용도; NULL = 작성되지 않았거나 데이터셋이 없거나 볼 권한 '
+    '없음(reporting.may_read_people() 참고) | '
+    'Dataset description: source, size, quality, purpose; NULL = none written, no dataset, or not for you, see '
+    'reporting.may_read_people()';
 
 GRANT SELECT ON reporting.model_lineage TO llm_analyst;

@@ -20,14 +20,17 @@ INNER JOIN llm.models AS m ON e.model_id = m.model_id
 LEFT JOIN rollup.usage_totals AS l ON l.dimension = 'deployment' AND e.deployment_id = l.key
 -- In maintenance or in error it holds its GPUs all the same.
 WHERE e.status <> 'inactive' AND (l.last_request_time IS NULL OR l.last_request_time < now() - interval '7 days');
-COMMENT ON VIEW reporting.idle_deployments IS '유휴 배포: deployments that are not inactive and have had no request for 7 '
-    'days, or ever; one row per deployment';
+COMMENT ON VIEW reporting.idle_deployments IS '유휴 배포: 비활성이 아니면서 7일 동안 또는 한 번도 요청이 없는 배포; 배포마다 한 행 | '
+    'Idle deployments: deployments that are not inactive and have had no request for 7 days, or ever; one row per '
+    'deployment';
 CALL ops.describe(
     'reporting.idle_deployments',
     'reporting.daily_usage_by_deployment', 'reporting.requests', 'rollup.usage_totals'
 );
-COMMENT ON COLUMN reporting.idle_deployments.deployment_status IS '배포 상태: code of the deployment''s availability now: '
-    'any but inactive';
-COMMENT ON COLUMN reporting.idle_deployments.idle_days IS '유휴 일수: whole days since last_request_time; NULL = none ever';
+COMMENT ON COLUMN reporting.idle_deployments.deployment_status IS '배포 상태: 배포의 현재 상태 코드, 비활성은 제외 | '
+    'Deployment status: code of the deployment''s availability now: any but inactive';
+COMMENT ON COLUMN reporting.idle_deployments.idle_days IS '유휴 일수: last_request_time 이후 지난 일수, 만으로 센다; NULL = 요청된 적 '
+    '없음 | '
+    'Idle days: whole days since last_request_time; NULL = none ever';
 
 GRANT SELECT ON reporting.idle_deployments TO llm_analyst;

@@ -41,21 +41,30 @@ LEFT JOIN (
     GROUP BY a.department_id
 ) AS s ON d.department_id = s.department_id
 LEFT JOIN rollup.usage_totals AS l ON l.dimension = 'department' AND d.department_id = l.key;
-COMMENT ON VIEW reporting.department_overview IS '부서 현황: every department with its manager, head count and projects '
-    'now, and the use people made of all time while they worked for it; one row per department';
-CALL ops.describe('reporting.department_overview', 'llm.departments', 'rollup.usage_totals');
-COMMENT ON COLUMN reporting.department_overview.department_id IS '부서 고유 식별자: the department';
-COMMENT ON COLUMN reporting.department_overview.manager_id IS '부서 관리자: user_id of the manager';
-COMMENT ON COLUMN reporting.department_overview.manager_name IS '부서 관리자 실명: name of the manager; NULL = not for '
-    'you, see reporting.may_read_people()';
-COMMENT ON COLUMN reporting.department_overview.manager_email IS '부서 관리자 이메일: address of the manager; NULL = not '
-    'for you, see reporting.may_read_people()';
-COMMENT ON COLUMN reporting.department_overview.members IS '전체 인원: users who work for the department, active or not';
-COMMENT ON COLUMN reporting.department_overview.active_members IS '활성 인원: those of them who are active';
-COMMENT ON COLUMN reporting.department_overview.projects IS '프로젝트 수: projects that belong to the department';
-COMMENT ON COLUMN reporting.department_overview.sessions IS '세션 수: sessions that people began while they worked for '
-    'it, whatever their project';
-COMMENT ON COLUMN reporting.department_overview.requests IS '요청 수: requests that people made while they worked for it, '
-    'answered or not';
+COMMENT ON VIEW reporting.department_overview IS '부서 현황: 모든 부서의 현재 관리자, 인원, 프로젝트와, 사용자들이 소속된 동안의 전체 기간 사용; 부서마다 한 행 | '
+    'Departments: every department with its manager, head count and projects now, and the use people made of all time '
+    'while they worked for it; one row per department';
+CALL ops.describe('reporting.department_overview', 'rollup.usage_totals');
+COMMENT ON COLUMN reporting.department_overview.department_name IS '부서명: 조직도상의 이름 | '
+    'Department: name as on the organisation chart';
+COMMENT ON COLUMN reporting.department_overview.department_id IS '부서 고유 식별자: 부서 | Department ID: the department';
+COMMENT ON COLUMN reporting.department_overview.manager_id IS '부서 관리자: 관리자의 user_id | '
+    'Manager ID: user_id of the manager';
+COMMENT ON COLUMN reporting.department_overview.manager_name IS '부서 관리자 실명: 관리자의 이름; NULL = 볼 권한 '
+    '없음(reporting.may_read_people() 참고) | '
+    'Manager: name of the manager; NULL = not for you, see reporting.may_read_people()';
+COMMENT ON COLUMN reporting.department_overview.manager_email IS '부서 관리자 이메일: 관리자의 이메일; NULL = 볼 권한 '
+    '없음(reporting.may_read_people() 참고) | '
+    'Manager''s e-mail: address of the manager; NULL = not for you, see reporting.may_read_people()';
+COMMENT ON COLUMN reporting.department_overview.members IS '전체 인원: 부서에 소속된 사용자, 활성 여부와 무관 | '
+    'Members: users who work for the department, active or not';
+COMMENT ON COLUMN reporting.department_overview.active_members IS '활성 인원: 전체 인원 가운데 활성 상태인 사용자 | '
+    'Active members: those of them who are active';
+COMMENT ON COLUMN reporting.department_overview.projects IS '프로젝트 수: 부서에 속한 프로젝트 | '
+    'Projects: projects that belong to the department';
+COMMENT ON COLUMN reporting.department_overview.sessions IS '세션 수: 사용자들이 이 부서에 소속된 동안 시작한 세션, 프로젝트와 무관 | '
+    'Sessions: sessions that people began while they worked for it, whatever their project';
+COMMENT ON COLUMN reporting.department_overview.requests IS '요청 수: 사용자들이 이 부서에 소속된 동안 한 요청, 응답 여부와 무관 | '
+    'Requests: requests that people made while they worked for it, answered or not';
 
 GRANT SELECT ON reporting.department_overview TO llm_analyst;

@@ -1,5 +1,4 @@
-SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), t.typcategory = 'N',
-    coalesce(pg_catalog.col_description(a.attrelid, a.attnum), '')
+SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), t.typcategory = 'N'
 FROM pg_catalog.pg_attribute AS a
 INNER JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
 WHERE a.attrelid = pg_catalog.to_regclass(pg_catalog.format('reporting.%%I', %(view)s::text))

@@ -1,4 +1,4 @@
-SELECT view.relname, coalesce(pg_catalog.obj_description(view.oid, 'pg_class'), '')
+SELECT view.relname
 FROM pg_catalog.pg_class AS view
 WHERE view.relnamespace = pg_catalog.to_regnamespace('reporting') AND view.relkind IN ('v', 'm')
 ORDER BY view.relname

@@ -17,6 +17,7 @@ from rich.cells import cell_len
 
 from llm_db.report.query import Column, View
 from llm_db.report.values import as_number
+from llm_db.report.words import Words
 
 Row = Sequence[object]
 Number = int | float
@@ -31,10 +32,6 @@ HEIGHT = 340
 MARGIN = {"l": 85, "r": 20, "t": 10, "b": 40}
 # More hours than these are added up to days: their bars would be thinner than a pixel.
 BARS = 200
-OTHERS = "기타"
-NONE = "(없음)"
-ALL = "전체"
-WEEKDAYS = ("월", "화", "수", "목", "금", "토", "일")
 # Okabe and Ito's, which people with any kind of colour vision can tell apart; grey is for the others.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#B8A800", "#000000")
 GREY = "#BBBBBB"
@@ -109,27 +106,26 @@ def labels(view: View, rows: list[Row]) -> list[str]:
     """What each row is about, in as few words as tell it from the others: names are not unique."""
     columns = view.columns[: view.columns.index(view.main)] if view.main else view.columns
     about = [column for column in columns if says_what(column)]
-    # What has a label, and keys, come after every label.
-    names = {column.name for column in columns}
-    about.sort(key=lambda column: column.name.endswith("_id") or f"{column.name}_ko" in names)
+    # Keys come after every label.
+    about.sort(key=lambda column: column.name.endswith("_id"))
     keys = list(zip(*(values(view, rows, column) for column in about), strict=True)) or [()] * len(rows)
     words: dict[tuple, list[str]] = {key: [] for key in keys}
     for at in range(len(about)):
         told = Counter(map(tuple, words.values()))
         for key, said in words.items():
             if not said or told[tuple(said)] > 1:
-                said.append(shortened(key[at]))
-    return [" · ".join(words[key]) or ALL for key in keys]
+                said.append(shortened(key[at], view.words))
+    return [" · ".join(words[key]) or view.words.all for key in keys]
 
 
 def says_what(column: Column) -> bool:
     if column.is_number:
         return column.name.endswith("_id")
-    return not (column.is_time or column.name.endswith("_en") or column.name.startswith(("weekday", "description")))
+    return not (column.is_time or column.name.startswith(("weekday", "description")))
 
 
-def shortened(value: object) -> str:
-    text = NONE if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+def shortened(value: object, words: Words) -> str:
+    text = words.none if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= LABEL_LENGTH else text[: LABEL_LENGTH - 1] + "…"
 
 
@@ -157,6 +153,7 @@ def over_time(view: View, rows: list[Row], keys: list[str], panel: list[Column])
     by_day = stacked and len(set(times)) > BARS
     if by_day:
         times = [time and time[: len("2026-01-31")] for time in times]
+    words = view.words
     shown = largest(keys, values(view, rows, view.main), summable(view.main))
     traces: list[Figure] = []
     for at, column in enumerate(panel):
@@ -167,15 +164,14 @@ def over_time(view: View, rows: list[Row], keys: list[str], panel: list[Column])
                 points[key if key in shown else None].append((time, number(value)))
         for key in [*shown, None] if sums else shown:
             if found := sorted(added(points[key]) if sums else points[key]):
-                label = column.term if len(panel) > 1 else key or OTHERS
+                label = column.term if len(panel) > 1 else key or words.others
                 # The same for a key in every chart.
                 colour = COLOURS[(shown.index(key) + at) % len(COLOURS)] if key else GREY
                 trace = {"name": as_words(label), "x": [x for x, _ in found], "y": [y for _, y in found]}
                 traces.append(trace | style(colour, stacked, several=len(dict(found)) < len(found)))
-    notes = ["하루 단위로 더함"] if by_day and view.time.type != "date" else []
+    notes = [words.by_day] if by_day and view.time.type != "date" else []
     if left_out := len(set(keys)) - len(shown):
-        rest = f"{OTHERS}는 나머지 {left_out}개의 합" if sums else f"나머지 {left_out}개는 제외"
-        notes.append(f"가장 큰 {len(shown)}개, {rest}")
+        notes.append((words.sum_of_others if sums else words.without_others).format(len(shown), left_out))
     layout = {
         "barmode": "stack",
         "hovermode": "x unified",
@@ -256,33 +252,35 @@ def ranking(view: View, rows: list[Row], keys: list[str], panel: list[Column]) -
         "yaxis": {"tickvals": list(range(len(shown))), "ticktext": names, "autorange": "reversed", "automargin": True},
         "showlegend": len(traces) > 1,
     }
-    note = f"가장 큰 {len(shown)}개 (전체 {len(order)}개)" if len(order) > len(shown) else ""
+    note = view.words.ranked.format(len(shown), len(order)) if len(order) > len(shown) else ""
     return Chart(panel, {"data": traces, "layout": layout}, note)
 
 
 def hours_of_the_week(view: View, rows: list[Row], column: Column) -> Chart:
-    columns = {column.name: column for column in view.columns}
+    columns, words = {column.name: column for column in view.columns}, view.words
     weekdays, hours = (values(view, rows, columns[at]) for at in ("weekday", "hour_of_day"))
     days = values(view, rows, view.time) if view.time else weekdays
     # A row is an hour of one day: a cell is the mean of the days that there are.
     counted = Counter(weekday for weekday, _ in set(zip(weekdays, days, strict=True)))
-    cells = [[0.0] * 24 for _ in WEEKDAYS]
+    cells = [[0.0] * 24 for _ in words.weekdays]
     for weekday, hour, value in zip(weekdays, hours, values(view, rows, column), strict=True):
         cells[weekday - 1][hour] += float(value or 0) / counted[weekday]
     trace = {
         "type": "heatmap",
         "x": list(range(24)),
-        "y": list(WEEKDAYS),
+        "y": list(words.weekdays),
         "z": [[round(cell, 1) for cell in line] for line in cells],
         "colorscale": [[0, "#f7fbff"], [1, "#08519c"]],
-        "hovertemplate": "%{y} %{x}시: %{z:,}<extra></extra>",
+        "hovertemplate": f"%{{y}} %{{x}}{words.hour}: %{{z:,}}<extra></extra>",
     }
-    layout = {"xaxis": {"dtick": 3, "ticksuffix": "시"}, "yaxis": {"autorange": "reversed"}}
-    return Chart([column], {"data": [trace], "layout": layout}, "하루 평균")
+    layout = {"xaxis": {"dtick": 3, "ticksuffix": words.hour}, "yaxis": {"autorange": "reversed"}}
+    return Chart([column], {"data": [trace], "layout": layout}, words.mean_day)
 
 
 def rows_by_day(view: View, rows: list[Row]) -> Chart:
     days = sorted(Counter(value.date().isoformat() for value in values(view, rows, view.time) if value).items())
     trace = {"type": "bar", "x": [day for day, _ in days], "y": [count for _, count in days]}
     layout = {"xaxis": {"type": "date", "tickformat": "%Y-%m-%d"}, "yaxis": {"tickformat": ",", "rangemode": "tozero"}}
-    return Chart([view.time], {"data": [trace | {"marker": {"color": COLOURS[0]}}], "layout": layout}, "하루의 행 수")
+    return Chart(
+        [view.time], {"data": [trace | {"marker": {"color": COLOURS[0]}}], "layout": layout}, view.words.rows_of_day
+    )

@@ -13,6 +13,7 @@ from llm_db.database import scalar
 from llm_db.errors import Exit, Problem
 from llm_db.report import query, text
 from llm_db.report.values import JSON, keep_every_time
+from llm_db.report.words import LANGUAGES
 
 DEMO_REPORTS = ("department_overview", "template_usage", "daily_latency_by_deployment")
 
@@ -33,18 +34,24 @@ def run(options: argparse.Namespace, connection: psycopg.Connection) -> Exit:
 def catalogue(options: argparse.Namespace, connection: psycopg.Connection) -> None:
     if options.html or options.since or options.until or options.where or options.top:
         raise Problem("Which report?", "give its name; `llm-db report` lists them")
-    known = query.listing(connection)
+    known = query.listing(connection, options.lang)
     if options.json:
         print_json([{"name": name, "comment": comment} for name, comment in known.items()])
     elif options.csv:
         csv.writer(sys.stdout, lineterminator="\n").writerows([("name", "comment"), *known.items()])
     else:
-        text.print_list(known)
+        text.print_list(known, LANGUAGES[options.lang])
 
 
 def one(options: argparse.Namespace, connection: psycopg.Connection) -> None:
     asked = query.question(
-        connection, options.name, since=options.since, until=options.until, where=options.where, top=options.top
+        connection,
+        options.name,
+        language=options.lang,
+        since=options.since,
+        until=options.until,
+        where=options.where,
+        top=options.top,
     )
     # For programs unsorted, and as CSV row by row: a view may have more rows than fit into memory.
     unsorted = query.select(asked, ordered=False)

@@ -9,7 +9,7 @@ import psycopg
 from llm_db.database import scalar
 from llm_db.errors import FULL, Problem
 from llm_db.report import charts
-from llm_db.report.query import Column, Question, View, select
+from llm_db.report.query import Column, Question, View, for_people, select
 from llm_db.report.values import as_text
 
 # The charts are drawn from this many rows at most, the newest or the largest; the table shows fewer.
@@ -26,6 +26,7 @@ h1 { font-size: 1.6rem; margin: 0; }
 h2 { font-size: 1.05rem; margin: 0; }
 code { color: #666; font-weight: normal; font-size: 0.85em; }
 .asked, .note { color: #555; font-size: 0.9rem; margin: 0.2rem 0; }
+.asked::first-letter { text-transform: uppercase; }
 /* auto-fill, not auto-fit: each chart is drawn when it is read, and must have its width by then. */
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(560px, 100%), 1fr));
     gap: 1.5rem; margin: 1.5rem 0; }
@@ -52,7 +53,8 @@ LAYOUT = {
     "height": charts.HEIGHT,
     "hoverlabel": {"namelength": -1},
 }
-CONFIG = {"displaylogo": False, "responsive": True}
+# plotly's button to share a chart would send it to plotly.
+CONFIG = {"displaylogo": False, "responsive": True, "showSendToCloud": False}
 
 
 def write(connection: psycopg.Connection, asked: Question, file: str) -> None:
@@ -60,13 +62,16 @@ def write(connection: psycopg.Connection, asked: Question, file: str) -> None:
         from plotly import io, offline
     except ImportError:
         raise Problem("--html needs plotly.", "pip install 'llm-platform-db[html]'") from None
+    asked = for_people(asked)
+    language, words = asked.view.language, asked.view.words
+    config = CONFIG | {"locale": language, "locales": {language: {"dictionary": words.plotly}}}
     found = connection.execute(select(asked, READ_ROWS + 1)).fetchall()
     rows = found[:READ_ROWS]
     sections = []
     for chart in charts.draw(asked.view, rows):
         drawn = io.to_html(
             {"data": chart.figure["data"], "layout": LAYOUT | chart.figure["layout"]},
-            config=CONFIG,
+            config=config,
             include_plotlyjs=False,
             full_html=False,
             validate=False,
@@ -110,17 +115,19 @@ def section(chart: charts.Chart, drawn: str) -> str:
 
 
 def named(item: Column | View) -> str:
-    """Its Korean term, if it has one, and its name."""
+    """What people call it, where that is known, and its name."""
     return f"{escape(item.term)} <code>{escape(item.name)}</code>" if item.term != item.name else escape(item.name)
 
 
 def page(asked: Question, made: str, sections: list[str], library: str, rows: list[tuple], cut: bool) -> str:
     view = asked.view
-    conditions = "".join(f" · {escape(condition)}" for condition in asked.told)
-    top = f" · 상위 {asked.top:,}행" if asked.top else ""
-    counted = f"앞의 {len(rows):,}행만 읽음: 기간이나 조건으로 좁히십시오" if cut else f"{len(rows):,}행"
+    words = view.words
+    told = [words.as_of.format(made), *asked.told]
+    if asked.top:
+        told.append(words.top.format(asked.top))
+    told.append((words.only_read if cut else words.rows).format(len(rows)))
     return f"""<!DOCTYPE html>
-<html lang="ko">
+<html lang="{view.language}">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
@@ -131,16 +138,17 @@ def page(asked: Question, made: str, sections: list[str], library: str, rows: li
 </head>
 <body>
 <h1>{named(view)}</h1>
-<p class="asked">{escape(view.comment.removeprefix(f"{view.term}:").strip())}</p>
-<p class="asked">{made}{conditions}{top} · {counted}</p>
+<p class="asked">{escape(view.meaning)}</p>
+<p class="asked">{escape(" · ".join(told))}</p>
 <div class="charts{" single" if len(sections) == 1 else ""}">{"".join(sections)}</div>
-{table(view.columns, rows)}
+{table(view, rows)}
 </body>
 </html>
 """
 
 
-def table(columns: list[Column], rows: list[tuple]) -> str:
+def table(view: View, rows: list[tuple]) -> str:
+    columns, words = view.columns, view.words
     kinds = [' class="number"' if column.is_number else ' class="time"' if column.is_time else "" for column in columns]
     head = "".join(
         f'<th{kind} title="{escape(column.comment)}">{named(column)}</th>'
@@ -148,8 +156,8 @@ def table(columns: list[Column], rows: list[tuple]) -> str:
     )
     lines = []
     for row in rows[:TABLE_ROWS]:
-        cells = (f"<td{kind}>{escape(as_text(value))}</td>" for kind, value in zip(kinds, row, strict=True))
+        cells = (f"<td{kind}>{escape(as_text(value, words))}</td>" for kind, value in zip(kinds, row, strict=True))
         lines.append(f"<tr>{''.join(cells)}</tr>")
     whole = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
-    note = f'<p class="note">앞의 {TABLE_ROWS:,}행입니다. 모든 행은 --csv로 받으십시오.</p>'
+    note = f'<p class="note">{words.first_rows.format(TABLE_ROWS)}</p>'
     return f'<div class="table">{whole}</div>{note if len(rows) > TABLE_ROWS else ""}'

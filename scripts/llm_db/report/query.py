@@ -4,7 +4,7 @@ needs no word here."""
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
 import psycopg
@@ -13,6 +13,7 @@ from psycopg import sql
 from llm_db.database import scalar
 from llm_db.errors import Problem, one_line
 from llm_db.queries import query
+from llm_db.report.words import DEFAULT, LANGUAGES, Words
 
 # Numbers that say what a row is about, or where it stands; every other number is a measure.
 NOT_MEASURED = re.compile(
@@ -20,6 +21,13 @@ NOT_MEASURED = re.compile(
 )
 TIME_NAME = re.compile(r"(?!first_|last_)(.*_)?(day|week|month|hour|time)")
 NULL = "NULL"
+# Of 0.2.0 it knows one language; and a report may be shown to who may not read it.
+KNOWS_WORDS = """
+SELECT coalesce((
+    SELECT has_column_privilege(attrelid, attnum, 'SELECT') FROM pg_catalog.pg_attribute
+    WHERE attrelid = to_regclass('reporting.data_dictionary') AND attname = 'term_en'
+), false)
+"""
 
 
 @dataclass(frozen=True)
@@ -27,11 +35,12 @@ class Column:
     name: str
     type: str
     is_number: bool
-    comment: str
+    term: str
+    meaning: str
 
     @property
-    def term(self) -> str:
-        return korean_term(self.comment) or self.name
+    def comment(self) -> str:
+        return comment(self.term, self.meaning, self.name)
 
     @property
     def is_measure(self) -> bool:
@@ -45,12 +54,18 @@ class Column:
 @dataclass(frozen=True)
 class View:
     name: str
-    comment: str
+    term: str
+    meaning: str
     columns: list[Column]
+    language: str
 
     @property
-    def term(self) -> str:
-        return korean_term(self.comment) or self.name
+    def comment(self) -> str:
+        return comment(self.term, self.meaning, self.name)
+
+    @property
+    def words(self) -> Words:
+        return LANGUAGES[self.language]
 
     @property
     def time(self) -> Column | None:
@@ -73,26 +88,55 @@ class Question:
     top: int | None = None
 
 
-def korean_term(comment: str) -> str:
-    """A comment of ours begins with it."""
-    term, colon, _ = comment.partition(":")
-    return term if colon else ""
+def comment(term: str, meaning: str, name: str) -> str:
+    return meaning if term == name else f"{term}: {meaning}"
 
 
-def listing(connection: psycopg.Connection) -> dict[str, str]:
-    known = dict(connection.execute(query("reports")).fetchall())
+def terms(connection: psycopg.Connection, language: str) -> dict[tuple[str, str | None], tuple[str, str]]:
+    """What each report and each column of it is called, and what it means."""
+    if not scalar(connection, KNOWS_WORDS):
+        return {}
+    rows = connection.execute(query("words"), {"language": language}).fetchall()
+    return {(report, column): (term or column or report, meaning or "") for report, column, term, meaning in rows}
+
+
+def names(connection: psycopg.Connection) -> list[str]:
+    known = [name for (name,) in connection.execute(query("reports"))]
     if not known:
         raise Problem("This database has no reports yet.", "run `llm-db migrate` first")
     return known
 
 
-def view(connection: psycopg.Connection, name: str) -> View:
-    known = listing(connection)
+def listing(connection: psycopg.Connection, language: str) -> dict[str, str]:
+    said = terms(connection, language)
+    return {name: comment(*said.get((name, None), (name, "")), name) for name in names(connection)}
+
+
+def view(connection: psycopg.Connection, name: str, language: str = DEFAULT) -> View:
+    known = names(connection)
     plain = name.removeprefix("reporting.")
     if plain not in known:
         raise Problem(f"There is no report {name}.", did_you_mean(plain, known) or "`llm-db report` lists them")
-    columns = connection.execute(query("report_columns"), {"view": plain})
-    return View(plain, known[plain], [Column(*row) for row in columns])
+    said = terms(connection, language)
+    rows = connection.execute(query("report_columns"), {"view": plain})
+    columns = [Column(column, *row, *said.get((plain, column), (column, ""))) for column, *row in rows]
+    return View(plain, *said.get((plain, None), (plain, "")), columns, language)
+
+
+def for_people(asked: Question) -> Question:
+    """What there is in two languages is read in one, and a code as its label, which stands where the code does."""
+    view = asked.view
+    named = {column.name: column for column in view.columns}
+    [other] = LANGUAGES.keys() - {view.language}
+    shown: dict[Column, None] = {}
+    for column in view.columns:
+        plain = column.name.removesuffix(f"_{other}")
+        label = named.get(f"{plain}_{view.language}")
+        if plain == column.name:
+            shown[column if label is None or column.is_number else label] = None
+        elif label is None and plain not in named:
+            shown[column] = None
+    return replace(asked, view=replace(view, columns=list(shown)))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -104,12 +148,13 @@ def question(
     connection: psycopg.Connection,
     name: str,
     *,
+    language: str = DEFAULT,
     since: str | None = None,
     until: str | None = None,
     where: Sequence[str] = (),
     top: int | None = None,
 ) -> Question:
-    asked = Question(view(connection, name), top=top)
+    asked = Question(view(connection, name, language), top=top)
     add_period(asked, connection, since, until)
     add_where(asked, connection, where)
     return asked
@@ -187,7 +232,8 @@ def refuse_misfit(connection: psycopg.Connection, column: Column, cast: sql.Comp
 
 def select(asked: Question, limit: int | None = None, ordered: bool = True) -> sql.Composed:
     """The newest rows first, and of one time the largest; with --top the largest first."""
-    selected = sql.SQL("SELECT * FROM reporting.{}").format(sql.Identifier(asked.view.name))
+    columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in asked.view.columns)
+    selected = sql.SQL("SELECT {} FROM reporting.{}").format(columns, sql.Identifier(asked.view.name))
     if asked.clauses:
         selected += sql.SQL(" WHERE ") + sql.SQL(" AND ").join(asked.clauses)
     keys = [key.name for key in (asked.view.time, asked.view.main) if key]

@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from llm_db.errors import printable
-from llm_db.report.query import Question, select
+from llm_db.report.query import Question, for_people, select
 from llm_db.report.values import as_text
+from llm_db.report.words import Words
 
 SHOWN_ROWS = 40
 BAR_WIDTH = 20
@@ -17,20 +18,21 @@ BAR_WIDTH = 20
 DETAILS = ("answered_requests", "requests_without_tokens", "manager_email", "user_email", "created_at")
 
 
-def print_list(reports: dict[str, str]) -> None:
-    table = Table("report", "what it tells", title="llm-db report NAME prints one of these", show_lines=False)
+def print_list(reports: dict[str, str], words: Words) -> None:
+    table = Table(*words.list_columns, title=words.list_title, show_lines=False)
     for name, comment in reports.items():
         table.add_row(printable(name), printable(comment))
     console().print(table)
 
 
 def print_table(connection: psycopg.Connection, asked: Question, rows: int = SHOWN_ROWS) -> None:
-    columns = asked.view.columns
+    asked = for_people(asked)
+    columns, words = asked.view.columns, asked.view.words
     bar = asked.view.main.name if asked.view.main else None
     # One more than is shown tells whether there are more.
     found = connection.execute(select(asked, rows + 1)).fetchall()
     values = {column.name: [row[at] for row in found[:rows]] for at, column in enumerate(columns)}
-    cells = {name: [as_text(value) for value in of_column] for name, of_column in values.items()}
+    cells = {name: [as_text(value, words) for value in of_column] for name, of_column in values.items()}
 
     screen = console()
     kept = fitting(cells, bar, screen.width)
@@ -47,9 +49,9 @@ def print_table(connection: psycopg.Connection, asked: Question, rows: int = SHO
         table.add_row(*line)
     screen.print(table)
     if len(found) > rows:
-        print(f"The first {rows} rows; --csv gives all of them.")
+        print(words.first_rows.format(rows))
     if left_out := [name for name in cells if name not in kept]:
-        print(f"Not shown: {printable(', '.join(left_out))}; --csv gives every column.")
+        print(words.not_shown.format(printable(", ".join(left_out))))
 
 
 def bars(values: list) -> list[str]:
@@ -59,13 +61,9 @@ def bars(values: list) -> list[str]:
 
 
 def fitting(cells: dict[str, list[str]], bar: str | None, width: int) -> set[str]:
-    """As many columns as fit without folding, and always the one with the bar. Keys, codes that have a label, and the
-    second language's labels are for programs: they are left out."""
-    readable = [
-        name
-        for name in cells
-        if not name.endswith(("_id", "_en")) and f"{name}_ko" not in cells and f"{name}_name" not in cells
-    ] or list(cells)
+    """As many columns as fit without folding, and always the one with the bar. Keys are for programs: they are left
+    out."""
+    readable = [name for name in cells if not name.endswith("_id") and f"{name}_name" not in cells] or list(cells)
     # Each column has a border and a space on either side.
     needs = {name: 3 + max(map(cell_len, [name, *cells[name]])) for name in readable}
     room = width - 1 - (needs[bar] + BAR_WIDTH + 3 if bar else 0)

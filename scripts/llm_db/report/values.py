@@ -8,6 +8,7 @@ from psycopg.abc import Buffer
 from psycopg.types.datetime import DateLoader, IntervalLoader, TimestampLoader, TimestamptzLoader
 
 from llm_db.errors import printable
+from llm_db.report.words import Words
 
 LOADERS = {
     "date": DateLoader,
@@ -32,18 +33,18 @@ def keep_every_time(connection: psycopg.Connection) -> None:
         connection.adapters.register_loader(name, OrText)
 
 
-def as_text(value: object) -> str:
+def as_text(value: object, words: Words) -> str:
     match value:
         case None:
             return "-"
         case bool():
-            return "yes" if value else "no"
+            return words.yes if value else words.no
         case int():
             return f"{value:,}"
         case float() | Decimal():
             return f"{value:,.3f}".rstrip("0").rstrip(".")
         case timedelta():
-            return f"{value.total_seconds():,.3f} s"
+            return words.seconds.format(f"{value.total_seconds():,.3f}")
         case datetime():
             return value.strftime("%Y-%m-%d %H:%M")
         case list():
