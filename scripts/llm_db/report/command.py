@@ -66,7 +66,7 @@ def one(options: argparse.Namespace, connection: psycopg.Connection) -> None:
         # Here, since its library for charts is an extra.
         from llm_db.report import html
 
-        html.write(connection, asked, options.html)
+        html.write(connection, asked, options.html, options.where)
     else:
         text.print_table(connection, asked, asked.top or text.SHOWN_ROWS)
 

@@ -1,5 +1,6 @@
 """A report as one page with charts and a table, to be mailed, kept or printed: it asks nothing of any network."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from html import escape
 from pathlib import Path
@@ -9,6 +10,7 @@ import psycopg
 from llm_db.database import scalar
 from llm_db.errors import FULL, Problem
 from llm_db.report import charts
+from llm_db.report.bill import Bill, bills
 from llm_db.report.query import Column, Question, View, for_people, select
 from llm_db.report.values import as_text
 
@@ -24,6 +26,8 @@ body { margin: 2rem auto; max-width: 1280px; padding: 0 1rem; color: #222; backg
     font: 15px/1.5 "Noto Sans KR", "Noto Sans CJK KR", "Apple SD Gothic Neo", "Malgun Gothic", sans-serif; }
 h1 { font-size: 1.6rem; margin: 0; }
 h2 { font-size: 1.05rem; margin: 0; }
+h3 { font-size: 0.95rem; margin: 0.8rem 0 0.2rem; }
+.bill { border-top: 2px solid #888; margin: 1.5rem 0; padding-top: 0.8rem; }
 code { color: #666; font-weight: normal; font-size: 0.85em; }
 .asked, .note { color: #555; font-size: 0.9rem; margin: 0.2rem 0; }
 .asked::first-letter { text-transform: uppercase; }
@@ -57,7 +61,7 @@ LAYOUT = {
 CONFIG = {"displaylogo": False, "responsive": True, "showSendToCloud": False}
 
 
-def write(connection: psycopg.Connection, asked: Question, file: str) -> None:
+def write(connection: psycopg.Connection, asked: Question, file: str, where: Sequence[str] = ()) -> None:
     try:
         from plotly import io, offline
     except ImportError:
@@ -82,7 +86,8 @@ def write(connection: psycopg.Connection, asked: Question, file: str) -> None:
     made = scalar(
         connection, "SELECT to_char(now(), 'YYYY-MM-DD HH24:MI') || format(' (%s)', current_setting('TimeZone'))"
     )
-    text = page(asked, made, sections, library, rows, cut=len(found) > READ_ROWS)
+    billed = [billing(bill) for bill in bills(connection, asked, rows, where)]
+    text = page(asked, made, sections, library, billed, rows, cut=len(found) > READ_ROWS)
     try:
         write_whole(Path(file), text)
     except OSError as error:
@@ -114,12 +119,23 @@ def section(chart: charts.Chart, drawn: str) -> str:
     return f'<section><h2 title="{meaning}">{title}</h2>{note}{drawn}</section>'
 
 
+def billing(bill: Bill) -> str:
+    parts = "".join(
+        f"<h3>{escape(part.title)}</h3>{table(part.view, part.rows)}"
+        + (f'<p class="note">{escape(part.note)}</p>' if part.note else "")
+        for part in bill.parts
+    )
+    return f'<section class="bill"><h2>{escape(bill.title)}</h2><p>{escape(bill.figures)}</p>{parts}</section>'
+
+
 def named(item: Column | View) -> str:
     """What people call it, where that is known, and its name."""
     return f"{escape(item.term)} <code>{escape(item.name)}</code>" if item.term != item.name else escape(item.name)
 
 
-def page(asked: Question, made: str, sections: list[str], library: str, rows: list[tuple], cut: bool) -> str:
+def page(
+    asked: Question, made: str, sections: list[str], library: str, billed: list[str], rows: list[tuple], cut: bool
+) -> str:
     view = asked.view
     words = view.words
     told = [words.as_of.format(made), *asked.told]
@@ -141,6 +157,7 @@ def page(asked: Question, made: str, sections: list[str], library: str, rows: li
 <p class="asked">{escape(view.meaning)}</p>
 <p class="asked">{escape(" · ".join(told))}</p>
 <div class="charts{" single" if len(sections) == 1 else ""}">{"".join(sections)}</div>
+{"".join(billed)}
 {table(view, rows)}
 </body>
 </html>

@@ -67,6 +67,9 @@ class View:
     def words(self) -> Words:
         return LANGUAGES[self.language]
 
+    def has(self, name: str) -> bool:
+        return any(column.name == name for column in self.columns)
+
     @property
     def time(self) -> Column | None:
         """When a row was, or its period began: what --since and --until are about."""

@@ -27,6 +27,11 @@ class Words:
     ranked: str
     mean_day: str
     rows_of_day: str
+    bill_of: str
+    costs: str
+    share_of_all: str
+    change: str
+    idle: str
     # plotly's own words, which are English.
     plotly: dict[str, str]
 
@@ -54,6 +59,11 @@ ENGLISH = Words(
     ranked="The largest {} of {}",
     mean_day="Mean of a day",
     rows_of_day="Rows of a day",
+    bill_of="Bill of {}, {}",
+    costs="Cost: {}",
+    share_of_all="{:.1%} of the whole platform",
+    change="{:+.1%} against the month before",
+    idle="of which idle: {}",
     plotly={},
 )
 KOREAN = Words(
@@ -79,6 +89,11 @@ KOREAN = Words(
     ranked="가장 큰 {}개 (전체 {}개)",
     mean_day="하루 평균",
     rows_of_day="하루의 행 수",
+    bill_of="{} 청구서, {}",
+    costs="비용: {}",
+    share_of_all="플랫폼 전체의 {:.1%}",
+    change="이전 월 대비 {:+.1%}",
+    idle="그중 유휴: {}",
     plotly={
         "Autoscale": "자동 크기",
         "Box Select": "상자로 선택",
