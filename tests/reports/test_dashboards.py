@@ -39,6 +39,14 @@ def test_a_dataset_has_the_columns_and_labels_of_its_view(db, name):
     assert datasets.refreshed(DATASETS[name], db) == DATASETS[name], "run: scripts/superset/datasets.py DSN --write"
 
 
+def test_a_dataset_can_have_its_labels_in_one_language(db):
+    korean, english = (datasets.refreshed(DATASETS["daily_usage"], db, language) for language in ("ko", "en"))
+    assert korean["description"].startswith("플랫폼 전체의")
+    assert english["description"].startswith("requests and tokens")
+    labels = [[column["verbose_name"] for column in dataset["columns"][:2]] for dataset in (korean, english)]
+    assert labels == [["요청 일자", "요청 수"], ["Day of request", "Requests"]]
+
+
 @pytest.mark.parametrize("name", DATASETS)
 def test_its_metrics_and_calculated_columns_are_sql_that_an_analyst_may_run(db, name):
     dataset = DATASETS[name]

@@ -48,7 +48,7 @@ def test_every_comment_that_a_reader_sees_has_both_languages(db: psycopg.Connect
     rows = db.execute(
         "SELECT object_name, column_name, term_ko, meaning_ko, term_en, meaning FROM reporting.data_dictionary"
     ).fetchall()
-    assert len(rows) > 700
+    assert len({row[:2] for row in rows}) == len(rows) > 700
     for report, column, *korean, term, meaning in rows:
         where = f"{report}.{column or ''}: {korean} | {term}: {meaning}"
         assert all([*korean, term, meaning]), where
@@ -144,6 +144,21 @@ def test_the_list_speaks_one_language_in_every_format(dsn: str, names: set[str])
         assert not HANGUL.search(english)
         assert "일별 사용량: 플랫폼 전체의 요청과 토큰" in korean
         assert english_in(korean, names | {"name", "comment"}) == set()
+
+
+def test_what_nothing_is_said_of_has_its_name(db: psycopg.Connection) -> None:
+    def said() -> tuple[str, str, set[str]]:
+        view = query.view(db, "daily_usage")
+        return view.term, view.columns[0].comment, {*query.listing(db, "en").values()}
+
+    assert said()[:2] == ("Daily usage", "Day of request: the day of request_time in the reporting time zone")
+    # A report may be given to who may not read the dictionary.
+    db.execute("REVOKE SELECT ON reporting.data_dictionary FROM llm_analyst; SET ROLE llm_analyst")
+    assert said() == ("daily_usage", "", {""})
+    db.execute("RESET ROLE; ALTER VIEW reporting.data_dictionary RENAME COLUMN term_en TO older")
+    assert said() == ("daily_usage", "", {""})
+    db.execute("DROP VIEW reporting.data_dictionary")
+    assert said() == ("daily_usage", "", {""})
 
 
 def test_the_commands_of_the_page_make_a_page_in_each_language(dsn: str, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ NOT_MEASURED = re.compile(
 )
 TIME_NAME = re.compile(r"(?!first_|last_)(.*_)?(day|week|month|hour|time)")
 NULL = "NULL"
-# Of 0.2.0 it knows one language; and a report may be shown to who may not read it.
+# The dictionary of 0.2.0 has one language, and who may read a report need not be allowed to read the dictionary.
 KNOWS_WORDS = """
 SELECT coalesce((
     SELECT has_column_privilege(attrelid, attnum, 'SELECT') FROM pg_catalog.pg_attribute
