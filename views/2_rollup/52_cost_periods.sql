@@ -48,8 +48,8 @@ RETURN CASE
         END
 END;
 COMMENT ON FUNCTION rollup.cost_case(bigint, bigint, numeric, numeric, numeric, numeric, numeric) IS 'Whether '
-    'allocated and used cost per token are above those of the whole platform: high_low, high_high, low_low or low_high; idle = '
-    'nobody asked; NULL = no tokens are known, or it cost nothing';
+    'allocated and used cost per token are above those of the whole platform: high_low, high_high, low_low or '
+    'low_high; idle = nobody asked; NULL = no tokens are known, or it cost nothing';
 REVOKE ALL ON FUNCTION rollup.cost_case(bigint, bigint, numeric, numeric, numeric, numeric, numeric) FROM public;
 GRANT EXECUTE ON FUNCTION rollup.cost_case(bigint, bigint, numeric, numeric, numeric, numeric, numeric) TO llm_analyst;
 
