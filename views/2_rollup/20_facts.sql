@@ -114,8 +114,8 @@ COMMENT ON COLUMN rollup.log_facts.at_max_tokens IS '최대 토큰 도달 여부
     'preset';
 COMMENT ON COLUMN rollup.log_facts.latency_us IS '처리 시간: in microseconds; NULL = not answered';
 
--- In which hours an answered request ran, a row for each. Hours begin where the clocks of the reporting time zone say so,
--- which is where the request's own hour began, or whole hours later.
+-- In which hours an answered request ran, a row for each. Hours begin where the clocks of the reporting time zone say
+-- so, which is where the request's own hour began, or whole hours later.
 CREATE OR REPLACE FUNCTION rollup.running_hours(request_time timestamptz, latency_us bigint, first_hour timestamptz)
 RETURNS TABLE (hour timestamptz, busy_us bigint, first_minute integer, last_minute integer)
 LANGUAGE sql
@@ -143,6 +143,7 @@ COMMENT ON FUNCTION rollup.running_hours(timestamptz, bigint, timestamptz) IS 'T
     'which minutes (0 to 59) of it began meanwhile: from first_minute to last_minute, none where last_minute is less. '
     'No row: it was not answered';
 REVOKE ALL ON FUNCTION rollup.running_hours(timestamptz, bigint, timestamptz) FROM public;
+GRANT EXECUTE ON FUNCTION rollup.running_hours(timestamptz, bigint, timestamptz) TO llm_analyst;
 
 CREATE OR REPLACE VIEW rollup.session_facts AS
 SELECT

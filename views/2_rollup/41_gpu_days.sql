@@ -5,9 +5,16 @@ RETURNS TABLE (
     day date, deployment_id bigint, model_id bigint, environment text, gpus integer, gpu_us numeric, amount numeric,
     gpu_us_without_rate numeric
 )
-LANGUAGE sql
-STABLE
-BEGIN ATOMIC
+LANGUAGE plpgsql
+STABLE ROWS 50
+-- As rollup.open_logs(): the reader may not use schema llm.
+SECURITY DEFINER
+SET jit = off
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     SELECT
         d.day, g.deployment_id, g.model_id, g.environment, max(g.gpus),
         sum(g.gpus * t.us),
@@ -30,9 +37,11 @@ BEGIN ATOMIC
     ) AS t
     WHERE d.until_time > d.from_time
     GROUP BY d.day, g.deployment_id, g.model_id, g.environment;
-END;
-COMMENT ON FUNCTION rollup.gpu_days(date, date) IS 'What deployments held from one day to another (reporting time zone, '
-    'both included), a row per day, deployment, model and stage: the most GPUs at a time, GPU time in microseconds, what '
-    'that costs in prices of an hour times microseconds, and how much of it has no price. Today as far as it has gone';
+END
+$$;
+COMMENT ON FUNCTION rollup.gpu_days(date, date) IS 'What deployments held from one day to another (reporting time '
+    'zone, both included), a row per day, deployment, model and stage: the most GPUs at a time, GPU time in '
+    'microseconds, what that costs in prices of an hour times microseconds, and how much of it has no price. Today as '
+    'far as it has gone';
 REVOKE ALL ON FUNCTION rollup.gpu_days(date, date) FROM public;
 GRANT EXECUTE ON FUNCTION rollup.gpu_days(date, date) TO llm_analyst;

@@ -1,0 +1,139 @@
+-- needs: 0039.rates-and-budgets
+
+-- What is left of a month is expected to cost, for each day to come, what that day of the week cost on average on the
+-- last 28 whole days that are known: those since the first day that cost anything or was used. What is left of today: the
+-- same, less what today has cost. Where no day of that weekday is known, all days are the average; where no whole day
+-- is, nothing more is expected.
+CREATE OR REPLACE VIEW rollup.budget_months AS
+WITH reader AS MATERIALIZED (
+    SELECT
+        rollup.sees_all(current_user) AS sees_all,
+        rollup.department_of(current_user) AS department_id
+), today AS MATERIALIZED (
+    SELECT
+        t.day,
+        date_trunc('month', t.day::timestamp)::date AS month,
+        (date_trunc('month', t.day::timestamp) + interval '1 month')::date AS next_month
+    FROM (SELECT (now() AT TIME ZONE s.time_zone)::date AS day FROM rollup.state AS s) AS t
+), budgets AS MATERIALIZED (
+    SELECT
+        CASE WHEN b.project_id IS NULL THEN 'department'::rollup.dimension ELSE 'project' END AS dimension,
+        coalesce(b.department_id, b.project_id) AS key,
+        b.since,
+        b.amount,
+        lead(b.since, 1, (SELECT t.next_month FROM today AS t))
+        OVER (PARTITION BY b.department_id, b.project_id ORDER BY b.since) AS until_month
+    FROM llm.budgets AS b
+    CROSS JOIN reader AS r
+    WHERE r.sees_all OR b.department_id = r.department_id
+), costs AS NOT MATERIALIZED (
+    SELECT
+        m.month,
+        p.dimension,
+        p.key,
+        p.allocated_cost
+    FROM (
+        SELECT s.month::date AS month
+        FROM generate_series(
+            (SELECT min(b.since) FROM budgets AS b)::timestamp, (SELECT t.month FROM today AS t)::timestamp,
+            interval '1 month'
+        ) AS s (month)
+    ) AS m
+    CROSS JOIN LATERAL (
+        SELECT c.dimension, c.key, c.allocated_cost
+        FROM rollup.cost_periods AS c
+        WHERE c.grain = 'month' AND c.dimension IN ('department', 'project') AND c.first_day = m.month AND NOT c.is_idle
+    ) AS p
+), days AS MATERIALIZED (
+    SELECT
+        c.first_day AS day,
+        c.dimension,
+        c.key,
+        c.is_idle,
+        c.allocated_cost
+    FROM rollup.cost_periods AS c
+    WHERE c.grain = 'day' AND c.dimension IN ('department', 'project')
+        AND c.first_day >= (SELECT t.day - 28 FROM today AS t) AND c.first_day <= (SELECT t.day FROM today AS t)
+        AND EXISTS (SELECT FROM budgets AS b)
+), known AS MATERIALIZED (
+    -- The whole days there are of each weekday, and of all.
+    SELECT
+        date_part('isodow', s.day) AS weekday,
+        count(*) AS days
+    FROM today AS t
+    CROSS JOIN generate_series(
+        greatest((SELECT min(d.day) FROM days AS d), t.day - 28)::timestamp, t.day - interval '1 day', interval '1 day'
+    ) AS s (day)
+    GROUP BY GROUPING SETS (date_part('isodow', s.day), ())
+), coming AS MATERIALIZED (
+    -- What is spent by the end of today and of each day to come, beyond what is spent now.
+    SELECT
+        e.dimension,
+        e.key,
+        e.day,
+        sum(e.cost) OVER (PARTITION BY e.dimension, e.key ORDER BY e.day) AS cost
+    FROM (
+        SELECT
+            k.dimension,
+            k.key,
+            s.day::date AS day,
+            CASE
+                WHEN s.day::date = t.day THEN greatest(w.mean - k.today_cost, 0)
+                ELSE w.mean
+            END AS cost
+        FROM today AS t
+        CROSS JOIN generate_series(t.day::timestamp, t.next_month - interval '1 day', interval '1 day') AS s (day)
+        CROSS JOIN (
+            SELECT
+                d.dimension, d.key,
+                coalesce(sum(d.allocated_cost) FILTER (WHERE d.day = t.day), 0) AS today_cost,
+                coalesce(sum(d.allocated_cost) FILTER (WHERE d.day < t.day), 0) AS whole_days_cost
+            FROM days AS d
+            CROSS JOIN today AS t
+            WHERE NOT d.is_idle
+            GROUP BY d.dimension, d.key
+        ) AS k
+        LEFT JOIN known AS o ON o.weekday = date_part('isodow', s.day)
+        LEFT JOIN known AS a ON a.weekday IS NULL
+        CROSS JOIN LATERAL (
+            SELECT
+                CASE
+                    WHEN o.days IS NULL THEN coalesce(k.whole_days_cost / nullif(a.days, 0), 0)
+                    ELSE (
+                        SELECT coalesce(sum(d.allocated_cost), 0)
+                        FROM days AS d
+                        WHERE d.dimension = k.dimension AND d.key = k.key AND d.day < t.day AND NOT d.is_idle
+                            AND date_part('isodow', d.day) = date_part('isodow', s.day)
+                    ) / o.days
+                END AS mean
+        ) AS w
+    ) AS e
+)
+
+SELECT
+    b.dimension,
+    b.key,
+    m.month,
+    b.amount,
+    coalesce(c.allocated_cost, 0) AS spent,
+    coalesce(c.allocated_cost, 0) + coalesce(f.cost, 0) AS forecast,
+    CASE
+        WHEN m.month = t.month AND coalesce(c.allocated_cost, 0) >= b.amount THEN 0
+        WHEN m.month = t.month THEN (
+            SELECT min(n.day) - t.day
+            FROM coming AS n
+            WHERE n.dimension = b.dimension AND n.key = b.key AND c.allocated_cost + n.cost >= b.amount
+        )
+    END AS days_left
+FROM budgets AS b
+CROSS JOIN today AS t
+CROSS JOIN LATERAL (
+    SELECT s.month::date AS month
+    FROM generate_series(
+        b.since::timestamp, least(b.until_month, t.next_month) - interval '1 month', interval '1 month'
+    ) AS s (month)
+) AS m
+LEFT JOIN costs AS c ON b.dimension = c.dimension AND b.key = c.key AND m.month = c.month
+LEFT JOIN coming AS f
+    ON m.month = t.month AND b.dimension = f.dimension AND b.key = f.key AND f.day = t.next_month - 1
+WHERE b.amount IS NOT NULL;

@@ -1,0 +1,42 @@
+CREATE OR REPLACE VIEW reporting.weekly_cost_by_deployment AS
+SELECT
+    p.first_day AS cost_week,
+    p.key AS deployment_id,
+    e.server_name,
+    e.environment,
+    en.label_ko AS environment_ko,
+    en.label_en AS environment_en,
+    e.model_id,
+    m.model_name,
+    p.currency,
+    p.gpu_hours,
+    p.allocated_cost,
+    p.used_cost,
+    p.idle_cost,
+    p.cost_share,
+    p.cost_before,
+    p.cost_change,
+    p.requests,
+    p.requests_without_tokens,
+    p.tokens,
+    p.cost_per_1000_requests,
+    p.cost_per_million_tokens,
+    p.used_cost_per_million_tokens,
+    p.cost_case,
+    cc.label_ko AS cost_case_ko,
+    cc.label_en AS cost_case_en
+FROM rollup.cost_periods AS p
+LEFT JOIN llm.deployments AS e ON p.key = e.deployment_id
+LEFT JOIN llm.environments AS en ON e.environment = en.code
+LEFT JOIN llm.models AS m ON e.model_id = m.model_id
+LEFT JOIN rollup.cost_cases AS cc ON p.cost_case = cc.code
+WHERE p.grain = 'week' AND p.dimension = 'deployment';
+COMMENT ON VIEW reporting.weekly_cost_by_deployment IS '배포별 주별 비용: 배포의 GPU에 든 비용, 사용 여부와 무관; 사용이나 비용이 있는 배포마다, 주(보고 '
+    '시간대)마다 한 행. 이번 주는 지난주 전체와 비교한다 | '
+    'Weekly cost by deployment: what its GPUs cost, used or not; one row per deployment and week (reporting time '
+    'zone) with use or cost. The running week is compared with the whole one before';
+CALL ops.describe('reporting.weekly_cost_by_deployment', 'reporting.daily_cost_by_deployment');
+COMMENT ON COLUMN reporting.weekly_cost_by_deployment.cost_week IS '비용 주: 주가 시작하는 월요일, 보고 시간대 기준 | '
+    'Week: the Monday it begins on, in the reporting time zone';
+
+GRANT SELECT ON reporting.weekly_cost_by_deployment TO llm_analyst;
