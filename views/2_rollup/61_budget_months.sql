@@ -17,7 +17,7 @@ WITH reader AS MATERIALIZED (
     FROM (SELECT (now() AT TIME ZONE s.time_zone)::date AS day FROM rollup.state AS s) AS t
 ), budgets AS MATERIALIZED (
     SELECT
-        CASE WHEN b.project_id IS NULL THEN 'department'::rollup.dimension ELSE 'project' END AS dimension,
+        CASE WHEN b.project_id IS NULL THEN 'department' ELSE 'project' END AS dimension,
         coalesce(b.department_id, b.project_id) AS key,
         b.since,
         b.amount,
