@@ -265,7 +265,8 @@ def parser() -> argparse.ArgumentParser:
         "--top",
         type=positive,
         metavar="N",
-        help="the N rows with the most requests; without requests, by the first number; without any, the first N",
+        help="the N rows with the highest cost, or else the most requests, or else by the first number; without any, the "
+        "first N",
     )
     shown.add_argument(
         "--lang",

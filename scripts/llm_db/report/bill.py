@@ -1,5 +1,5 @@
-"""What the page of the departments' cost has besides charts and table: of its newest month each department's bill, which
-can be sent to whoever heads it. Every number on it is of reporting.department_bills, or of the report itself."""
+"""What the page of the departments' cost begins with: of its newest month each department's bill, which can be sent to
+whoever heads it. Every number on it is of reporting.department_bills, or of the report itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -85,7 +85,10 @@ def name(column: Column) -> str:
 
 def unit(column: Column) -> str:
     """What can share an axis: requests, users, ms."""
-    return "ratio" if RATIO.fullmatch(column.name) else column.name.rpartition("_")[2]
+    if RATIO.fullmatch(column.name):
+        return "ratio"
+    of, per, _ = column.name.partition("_per_")
+    return of + per if per else column.name.rpartition("_")[2]
 
 
 def stem(column: Column) -> str:

@@ -156,8 +156,8 @@ def page(
 <h1>{named(view)}</h1>
 <p class="asked">{escape(view.meaning)}</p>
 <p class="asked">{escape(" · ".join(told))}</p>
-<div class="charts{" single" if len(sections) == 1 else ""}">{"".join(sections)}</div>
 {"".join(billed)}
+<div class="charts{" single" if len(sections) == 1 else ""}">{"".join(sections)}</div>
 {table(view, rows)}
 </body>
 </html>

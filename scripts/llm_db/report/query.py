@@ -77,9 +77,10 @@ class View:
 
     @property
     def main(self) -> Column | None:
-        """The measure that says which row is the largest: requests, else the first."""
-        measures = [column for column in self.columns if column.is_measure]
-        return next((column for column in measures if column.name == "requests"), measures[0] if measures else None)
+        """The measure that says which row is the largest: cost, else requests, else the first."""
+        measures = {column.name: column for column in self.columns if column.is_measure}
+        first = next(iter(measures.values()), None)
+        return measures.get("allocated_cost") or measures.get("requests") or first
 
 
 @dataclass(frozen=True)
