@@ -40,7 +40,7 @@ The database is the first of these that is given:
 
 EXAMPLES = """\
 examples:
-  llm-db demo                                    a demo company in an embedded database, and three reports
+  llm-db demo                                    a demo company in an embedded database, and four reports
   llm-db plan  --dsn 'host=db1 dbname=llm'       the SQL that migrate would run; changes nothing
   llm-db migrate --dsn postgresql://me@db1/llm   apply what is pending
   llm-db lint                                    are the migration files in order? Needs no database
@@ -265,8 +265,7 @@ def parser() -> argparse.ArgumentParser:
         "--top",
         type=positive,
         metavar="N",
-        help="the N rows with the highest cost, or else the most requests, or else by the first number; without any, the "
-        "first N",
+        help="the N rows with the highest cost, else the most requests, else by the first number, else the first N",
     )
     shown.add_argument(
         "--lang",
@@ -287,7 +286,10 @@ def parser() -> argparse.ArgumentParser:
     )
 
     demo = command(
-        "demo", run_demo, "migrate, make the demo company, print three reports", "  llm-db demo --logs 1000000"
+        "demo",
+        run_demo,
+        "migrate, make the demo company, print four reports, the bill among them",
+        "  llm-db demo --logs 1000000",
     )
     demo.add_argument("--logs", type=positive, default=100_000, metavar="N", help="how many logs (default 100000)")
 

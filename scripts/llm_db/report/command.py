@@ -15,7 +15,7 @@ from llm_db.report import query, text
 from llm_db.report.values import JSON, keep_every_time
 from llm_db.report.words import LANGUAGES
 
-DEMO_REPORTS = ("department_overview", "template_usage", "daily_latency_by_deployment")
+DEMO_REPORTS = ("monthly_cost_by_department", "department_overview", "template_usage", "daily_latency_by_deployment")
 
 
 def run(options: argparse.Namespace, connection: psycopg.Connection) -> Exit:
