@@ -19,25 +19,28 @@ CROSS JOIN LATERAL (
 ORDER BY d.deployment_id, h.since;
 
 -- In won. The newer cards are dearer, and a contract made all of them cheaper.
-INSERT INTO llm.gpu_rates (deployment_id, since, price_per_hour)
-SELECT r.deployment_id, coalesce(span.starts_at + r.since * interval '1 day', '-infinity'), r.price_per_hour
+INSERT INTO llm.gpu_rates (rate_id, deployment_id, since, price_per_hour)
+SELECT
+    r.rate_id, r.deployment_id, coalesce(span.starts_at + r.since * interval '1 day', '-infinity'),
+    r.price_per_hour
 FROM demo_span AS span
 CROSS JOIN (
     VALUES
-        (NULL::bigint, NULL::integer, 2900), (NULL, 95, 2650), (1, NULL, 4300), (1, 95, 3900), (7, NULL, 4300)
-) AS r (deployment_id, since, price_per_hour);
+        (1, NULL::bigint, NULL::integer, 2900), (2, NULL, 95, 2650), (3, 1, NULL, 4300), (4, 1, 95, 3900),
+        (5, 7, NULL, 4300)
+) AS r (rate_id, deployment_id, since, price_per_hour);
 
 -- Two departments are to spend less from the middle on.
-INSERT INTO llm.budgets (department_id, project_id, since, amount)
+INSERT INTO llm.budgets (budget_id, department_id, project_id, since, amount)
 SELECT
-    b.department_id, b.project_id,
+    b.budget_id, b.department_id, b.project_id,
     date_trunc('month', span.starts_at AT TIME ZONE 'UTC' + b.since * interval '1 day')::date,
     b.amount
 FROM demo_span AS span
 CROSS JOIN (
     VALUES
-        (1::bigint, NULL::bigint, 0, 22000000), (2, NULL, 0, 9000000), (3, NULL, 0, 14000000), (3, NULL, 90, 11000000),
-        (4, NULL, 0, 16000000), (5, NULL, 0, 7000000), (6, NULL, 0, 6500000), (7, NULL, 0, 4500000),
-        (7, NULL, 90, 3500000), (8, NULL, 0, 6000000), (9, NULL, 0, 2500000), (10, NULL, 0, 1500000),
-        (NULL, 1, 0, 5000000), (NULL, 3, 0, 8000000), (NULL, 8, 0, 4000000)
-) AS b (department_id, project_id, since, amount);
+        (1, 1::bigint, NULL::bigint, 0, 22000000), (2, 2, NULL, 0, 9000000), (3, 3, NULL, 0, 14000000),
+        (4, 3, NULL, 90, 11000000), (5, 4, NULL, 0, 16000000), (6, 5, NULL, 0, 7000000), (7, 6, NULL, 0, 6500000),
+        (8, 7, NULL, 0, 4500000), (9, 7, NULL, 90, 3500000), (10, 8, NULL, 0, 6000000), (11, 9, NULL, 0, 2500000),
+        (12, 10, NULL, 0, 1500000), (13, NULL, 1, 0, 5000000), (14, NULL, 3, 0, 8000000), (15, NULL, 8, 0, 4000000)
+) AS b (budget_id, department_id, project_id, since, amount);
