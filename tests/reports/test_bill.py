@@ -11,6 +11,8 @@ import pytest
 from llm_db import demo
 from llm_db.report import bill, command
 
+pytestmark = pytest.mark.once("it is about what a page makes of rows, whatever they come from")
+
 ANCHOR = datetime(2026, 3, 11, tzinfo=UTC)
 ASKED = {"name": "monthly_cost_by_department", "since": None, "until": None, "where": [], "top": None, "lang": "en"}
 
