@@ -99,13 +99,13 @@ WITH noted AS MATERIALIZED (
     CROSS JOIN LATERAL rollup.open_deployment_usage(n.spans) AS o
 ), usage AS NOT MATERIALIZED (
     SELECT
-        r.dimension, r.day, r.deployment_id, r.model_id, r.key, r.requests, r.answered_requests,
+        r.dimension, r.day, r.deployment_id, r.model_id, r.key, r.department_id, r.requests, r.answered_requests,
         r.requests_without_tokens, r.tokens, r.latency_us
     FROM rollup.deployment_usage AS r
     WHERE r.month IS NULL OR r.day <> all((SELECT n.days FROM noted AS n)::date [])
     UNION ALL
     SELECT
-        o.dimension, o.day, o.deployment_id, o.model_id, o.key, o.requests, o.answered_requests,
+        o.dimension, o.day, o.deployment_id, o.model_id, o.key, o.department_id, o.requests, o.answered_requests,
         o.requests_without_tokens, o.tokens, o.latency_us
     FROM open AS o
 ), today AS MATERIALIZED (
@@ -121,8 +121,11 @@ WITH noted AS MATERIALIZED (
                 WHERE g.gpu_count > 0
             )
         ) AS first_day,
-        t.day AS last_day
+        t.day AS last_day,
+        t.time_zone
     FROM today AS t
+), spans AS MATERIALIZED (
+    SELECT array_agg(x) AS spans FROM rollup.gpu_spans AS x WHERE x.gpus > 0
 ), later AS MATERIALIZED (
     -- As in rollup.usage_periods.
     SELECT r.day
@@ -137,6 +140,7 @@ SELECT
     d.dimension,
     p.first_day::date AS first_day,
     c.key,
+    c.department_id,
     c.is_idle,
     r.currency,
     c.gpu_hours,
@@ -162,8 +166,9 @@ FROM reader AS r
 CROSS JOIN (VALUES ('day', interval '1 day'), ('week', '1 week'), ('month', '1 month')) AS g (grain, length)
 CROSS JOIN (
     VALUES
-    ('department'::rollup.dimension, 'department'::rollup.dimension), ('deployment', 'department'),
-    ('model', 'department'), ('project', 'project'), ('template', 'template'), ('user', 'user')
+    ('department', 'department'::rollup.dimension), ('deployment', 'department'), ('model', 'department'),
+    ('project', 'project'), ('template', 'template'), ('user', 'user'),
+    ('model of department', 'department'), ('user of department', 'user')
 ) AS d (dimension, kept_by)
 CROSS JOIN days
 CROSS JOIN LATERAL (
@@ -177,7 +182,10 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     WITH held AS MATERIALIZED (
         SELECT h.*, h.day >= p.first_day::date AS is_now
-        FROM rollup.gpu_days((p.first_day - g.length)::date, (p.first_day + g.length)::date - 1) AS h
+        FROM rollup.gpu_days(
+            (SELECT x.spans FROM spans AS x), days.time_zone, (p.first_day - g.length)::date,
+            (p.first_day + g.length)::date - 1
+        ) AS h
     ), had AS MATERIALIZED (
         SELECT
             u.day, u.deployment_id,
@@ -222,7 +230,7 @@ CROSS JOIN LATERAL (
         WHERE a.day IS NULL
     ), parts AS (
         SELECT
-            u.key, false AS is_idle, u.is_now, u.requests, u.requests_without_tokens, u.tokens,
+            u.key, u.department_id, false AS is_idle, u.is_now, u.requests, u.requests_without_tokens, u.tokens,
             u.measure * x.amount_per_unit + n.requests * x.amount_per_request AS amount,
             CASE WHEN u.is_now THEN u.measure * x.used_per_unit + n.requests * x.used_per_request END AS used,
             CASE WHEN u.is_now THEN u.measure * x.us_per_unit + n.requests * x.us_per_request END AS gpu_us,
@@ -234,8 +242,13 @@ CROSS JOIN LATERAL (
                 CASE d.dimension
                     WHEN 'deployment' THEN w.deployment_id
                     WHEN 'model' THEN w.model_id
+                    WHEN 'model of department' THEN w.model_id
                     ELSE w.key
                 END AS key,
+                CASE d.dimension
+                    WHEN 'model of department' THEN w.key
+                    WHEN 'user of department' THEN w.department_id
+                END AS department_id,
                 CASE WHEN r.by_tokens THEN w.tokens ELSE w.latency_us END AS measure,
                 CASE WHEN r.by_tokens THEN w.requests_without_tokens ELSE w.requests - w.answered_requests END
                 AS unknown
@@ -249,13 +262,14 @@ CROSS JOIN LATERAL (
         UNION ALL
         SELECT
             CASE d.dimension WHEN 'deployment' THEN i.deployment_id WHEN 'model' THEN i.model_id END,
+            NULL,
             d.dimension NOT IN ('deployment', 'model'),
             i.is_now, 0, 0, 0, i.amount, 0, CASE WHEN i.is_now THEN i.gpu_us END, 0
         FROM unused AS i
         WHERE r.sees_all
     ), sums AS (
         SELECT
-            a.key, a.is_idle,
+            a.key, a.department_id, a.is_idle,
             rollup.bigint_sum(a.requests) FILTER (WHERE a.is_now) AS requests,
             rollup.bigint_sum(a.requests_without_tokens) FILTER (WHERE a.is_now) AS requests_without_tokens,
             rollup.bigint_sum(a.tokens) FILTER (WHERE a.is_now) AS tokens,
@@ -266,7 +280,7 @@ CROSS JOIN LATERAL (
             coalesce(sum(a.amount) FILTER (WHERE NOT a.is_now), 0) AS amount_before,
             count(*) FILTER (WHERE a.is_now) > 0 AS is_now
         FROM parts AS a
-        GROUP BY a.key, a.is_idle
+        GROUP BY a.key, a.department_id, a.is_idle
     ), spread AS MATERIALIZED (
         -- By how much the others' cost grows where idle cost is spread; NULL = there is nobody who could have it.
         SELECT
@@ -283,7 +297,7 @@ CROSS JOIN LATERAL (
         GROUP BY h.is_now, i.amount, i.gpu_us
     ), shares AS (
         SELECT
-            m.key, m.is_idle, m.requests, m.requests_without_tokens, m.tokens, m.used, m.latency_us,
+            m.key, m.department_id, m.is_idle, m.requests, m.requests_without_tokens, m.tokens, m.used, m.latency_us,
             CASE WHEN f.amount_factor IS NULL THEN m.amount WHEN m.is_idle THEN 0 ELSE m.amount * f.amount_factor END
             AS amount,
             CASE WHEN f.gpu_factor IS NULL THEN m.gpu_us WHEN m.is_idle THEN 0 ELSE m.gpu_us * f.gpu_factor END
@@ -300,7 +314,7 @@ CROSS JOIN LATERAL (
     )
 
     SELECT
-        h.key, h.is_idle, h.requests, h.requests_without_tokens, h.tokens,
+        h.key, h.department_id, h.is_idle, h.requests, h.requests_without_tokens, h.tokens,
         rollup.per_hour(sum(h.amount) OVER so_far) - rollup.per_hour(sum(h.amount) OVER so_far - h.amount)
         AS allocated_cost,
         rollup.per_hour(sum(h.used) OVER so_far) - rollup.per_hour(sum(h.used) OVER so_far - h.used) AS used_cost,
@@ -311,15 +325,18 @@ CROSS JOIN LATERAL (
         sum(h.tokens) OVER () AS total_tokens,
         rollup.per_hour(h.amount_before) AS cost_before
     FROM shares AS h
-    WINDOW so_far AS (ORDER BY h.is_idle, h.key ROWS UNBOUNDED PRECEDING)
+    WINDOW so_far AS (ORDER BY h.is_idle, h.key, h.department_id ROWS UNBOUNDED PRECEDING)
 ) AS c;
-COMMENT ON VIEW rollup.cost_periods IS '기간별 비용: by dimension (rollup.dimension) and grain (day, week from Monday, '
+COMMENT ON VIEW rollup.cost_periods IS '기간별 비용: by dimension and grain (day, week from Monday, '
     'month), with the share of the whole platform and the change against the period before; ask for one of each';
 CALL ops.describe('rollup.cost_periods', 'rollup.usage_rows');
 COMMENT ON COLUMN rollup.cost_periods.grain IS '기간 단위: day, week or month';
-COMMENT ON COLUMN rollup.cost_periods.dimension IS 'What key means';
+COMMENT ON COLUMN rollup.cost_periods.dimension IS 'What key means: that of rollup.dimension, or of each department '
+    'its '
+    'models or users';
 COMMENT ON COLUMN rollup.cost_periods.first_day IS '기간 시작일: in the reporting time zone';
 COMMENT ON COLUMN rollup.cost_periods.key IS 'The dimension''s own key; NULL = requests without one, or idle';
+COMMENT ON COLUMN rollup.cost_periods.department_id IS 'Whose models or users; NULL in other dimensions';
 COMMENT ON COLUMN rollup.cost_periods.is_idle IS '유휴 여부: 아무도 배포를 사용하지 않은 날의 비용을 모은 행인지 여부 | '
     'Idle: whether the row is the cost of the days on which nobody used a deployment';
 COMMENT ON COLUMN rollup.cost_periods.currency IS '통화: 모든 금액의 통화 코드 | '
