@@ -121,8 +121,11 @@ WITH noted AS MATERIALIZED (
                 WHERE g.gpu_count > 0
             )
         ) AS first_day,
-        t.day AS last_day
+        t.day AS last_day,
+        t.time_zone
     FROM today AS t
+), spans AS MATERIALIZED (
+    SELECT array_agg(x) AS spans FROM rollup.gpu_spans AS x WHERE x.gpus > 0
 ), later AS MATERIALIZED (
     -- As in rollup.usage_periods.
     SELECT r.day
@@ -179,7 +182,10 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     WITH held AS MATERIALIZED (
         SELECT h.*, h.day >= p.first_day::date AS is_now
-        FROM rollup.gpu_days((p.first_day - g.length)::date, (p.first_day + g.length)::date - 1) AS h
+        FROM rollup.gpu_days(
+            (SELECT x.spans FROM spans AS x), days.time_zone, (p.first_day - g.length)::date,
+            (p.first_day + g.length)::date - 1
+        ) AS h
     ), had AS MATERIALIZED (
         SELECT
             u.day, u.deployment_id,
@@ -325,7 +331,8 @@ COMMENT ON VIEW rollup.cost_periods IS '기간별 비용: by dimension and grain
     'month), with the share of the whole platform and the change against the period before; ask for one of each';
 CALL ops.describe('rollup.cost_periods', 'rollup.usage_rows');
 COMMENT ON COLUMN rollup.cost_periods.grain IS '기간 단위: day, week or month';
-COMMENT ON COLUMN rollup.cost_periods.dimension IS 'What key means: that of rollup.dimension, or of each department its '
+COMMENT ON COLUMN rollup.cost_periods.dimension IS 'What key means: that of rollup.dimension, or of each department '
+    'its '
     'models or users';
 COMMENT ON COLUMN rollup.cost_periods.first_day IS '기간 시작일: in the reporting time zone';
 COMMENT ON COLUMN rollup.cost_periods.key IS 'The dimension''s own key; NULL = requests without one, or idle';

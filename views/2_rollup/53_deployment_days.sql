@@ -3,6 +3,14 @@
 -- By the day of the question: of a GROUP BY its condition gets down to both parts, and of the calendar only the days
 -- that are asked for are worked out.
 CREATE OR REPLACE VIEW rollup.deployment_days AS
+WITH held AS MATERIALIZED (
+    SELECT
+        array_agg(s) AS spans,
+        min(s.since) AS since
+    FROM rollup.gpu_spans AS s
+    WHERE s.gpus > 0
+)
+
 SELECT
     u.day,
     u.deployment_id,
@@ -18,16 +26,14 @@ FROM (
         d.day, g.deployment_id, g.gpus, g.gpu_us, g.gpu_us_without_rate, 0 AS requests, 0 AS requests_without_tokens,
         0 AS tokens, 0 AS latency_us
     FROM rollup.state AS z
+    CROSS JOIN held AS h
     CROSS JOIN LATERAL (
         SELECT s.day::date AS day
         FROM generate_series(
-            (SELECT min(h.since) FROM llm.deployment_history AS h WHERE h.gpu_count > 0) AT TIME ZONE z.time_zone,
-            now() AT TIME ZONE z.time_zone, interval '1 day'
+            date_trunc('day', h.since AT TIME ZONE z.time_zone), now() AT TIME ZONE z.time_zone, interval '1 day'
         ) AS s (day)
-        UNION
-        SELECT (now() AT TIME ZONE z.time_zone)::date
     ) AS d
-    CROSS JOIN LATERAL rollup.gpu_days(d.day, d.day) AS g
+    CROSS JOIN LATERAL rollup.gpu_days(h.spans, z.time_zone, d.day, d.day) AS g
     UNION ALL
     SELECT r.day, r.key, 0, 0, 0, r.requests, r.requests_without_tokens, r.tokens, r.latency_us
     FROM rollup.usage_rows AS r

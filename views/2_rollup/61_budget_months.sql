@@ -1,9 +1,9 @@
 -- needs: 0039.rates-and-budgets
 
 -- What is left of a month is expected to cost, for each day to come, what that day of the week cost on average on the
--- last 28 whole days that are known: those since the first day that cost anything or was used. What is left of today: the
--- same, less what today has cost. Where no day of that weekday is known, all days are the average; where no whole day
--- is, nothing more is expected.
+-- last 28 whole days that are known: those since the first day that cost anything or was used. What is left of today:
+-- the same, less what today has cost. Where no day of that weekday is known, all days are the average; where no whole
+-- day is, nothing more is expected.
 CREATE OR REPLACE VIEW rollup.budget_months AS
 WITH reader AS MATERIALIZED (
     SELECT
@@ -54,7 +54,7 @@ WITH reader AS MATERIALIZED (
     FROM rollup.cost_periods AS c
     WHERE c.grain = 'day' AND c.dimension IN ('department', 'project')
         AND c.first_day >= (SELECT t.day - 28 FROM today AS t) AND c.first_day <= (SELECT t.day FROM today AS t)
-        AND EXISTS (SELECT FROM budgets AS b)
+        AND EXISTS (SELECT FROM budgets)
 ), known AS MATERIALIZED (
     -- The whole days there are of each weekday, and of all.
     SELECT
@@ -86,10 +86,10 @@ WITH reader AS MATERIALIZED (
         CROSS JOIN (
             SELECT
                 d.dimension, d.key,
-                coalesce(sum(d.allocated_cost) FILTER (WHERE d.day = t.day), 0) AS today_cost,
-                coalesce(sum(d.allocated_cost) FILTER (WHERE d.day < t.day), 0) AS whole_days_cost
+                coalesce(sum(d.allocated_cost) FILTER (WHERE d.day = n.day), 0) AS today_cost,
+                coalesce(sum(d.allocated_cost) FILTER (WHERE d.day < n.day), 0) AS whole_days_cost
             FROM days AS d
-            CROSS JOIN today AS t
+            CROSS JOIN today AS n
             WHERE NOT d.is_idle
             GROUP BY d.dimension, d.key
         ) AS k
@@ -116,7 +116,7 @@ SELECT
     m.month,
     b.amount,
     coalesce(c.allocated_cost, 0) AS spent,
-    coalesce(c.allocated_cost, 0) + coalesce(f.cost, 0) AS forecast,
+    round(coalesce(c.allocated_cost, 0) + coalesce(f.cost, 0), 10) AS forecast,
     CASE
         WHEN m.month = t.month AND coalesce(c.allocated_cost, 0) >= b.amount THEN 0
         WHEN m.month = t.month THEN (
@@ -137,3 +137,20 @@ LEFT JOIN costs AS c ON b.dimension = c.dimension AND b.key = c.key AND m.month 
 LEFT JOIN coming AS f
     ON m.month = t.month AND b.dimension = f.dimension AND b.key = f.key AND f.day = t.next_month - 1
 WHERE b.amount IS NOT NULL;
+COMMENT ON VIEW rollup.budget_months IS '월별 예산: what each budget that the reader sees has spent, a row per month in '
+    'which it is in force, up to this month';
+COMMENT ON COLUMN rollup.budget_months.dimension IS 'What key means: department or project';
+COMMENT ON COLUMN rollup.budget_months.key IS 'Whose budget it is';
+COMMENT ON COLUMN rollup.budget_months.month IS '월: its first day';
+COMMENT ON COLUMN rollup.budget_months.amount IS '예산: 그 달의 예산 | Budget: for the month';
+COMMENT ON COLUMN rollup.budget_months.spent IS '지출: 그 달의 배분 비용(이번 달은 지금까지) | '
+    'Spent: allocated cost of the month (this month: so far)';
+COMMENT ON COLUMN rollup.budget_months.forecast IS '예상 지출: 월말까지의 배분 비용, 남은 날마다 최근 28일(하루가 다 지난 날, 알려진 날이 더 적으면 그만큼)의 '
+    '같은 요일 평균을 '
+    '더한다; 지난 달은 spent와 같다 | '
+    'Forecast: allocated cost to the end of the month: for each day to come the mean of that weekday over the last 28 '
+    'whole days, or those known; of a month that is over what was spent';
+COMMENT ON COLUMN rollup.budget_months.days_left IS '남은 일수: 오늘부터 예산이 소진될 때까지의 일수, 0 = 오늘 또는 이미; NULL = 이번 달 안에는 소진되지 '
+    '않거나 지난 달 | '
+    'Days left: days from today until it is used up, 0 = today or already; NULL = not within this month, or the month '
+    'is over';

@@ -26,7 +26,8 @@ LEFT JOIN (
         rollup.per_hour(sum(g.amount)) AS cost
     FROM rollup.state AS z
     CROSS JOIN LATERAL (SELECT (now() AT TIME ZONE z.time_zone)::date AS day) AS t
-    CROSS JOIN LATERAL rollup.gpu_days(t.day - 29, t.day) AS g
+    CROSS JOIN (SELECT array_agg(x) AS spans FROM rollup.gpu_spans AS x WHERE x.gpus > 0) AS s
+    CROSS JOIN LATERAL rollup.gpu_days(s.spans, z.time_zone, t.day - 29, t.day) AS g
     LEFT JOIN rollup.usage_rows AS r
         ON r.dimension = 'deployment' AND r.day >= t.day - 29 AND g.deployment_id = r.key AND g.day = r.day
     WHERE r.day IS NULL
