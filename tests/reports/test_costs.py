@@ -530,7 +530,7 @@ def test_capacity_by_the_month(db: psycopg.Connection) -> None:
         ("gpu-02", GPT, "KRW", 1, 0, 7, "적정", "Fine")
     ]
     cases = "SELECT array_agg(rollup.capacity_case(u) ORDER BY u) FROM unnest(%s::float8[]) AS u"
-    assert db.execute(cases, [[0, 0.0999, 0.1, 0.8, 0.8001, 3, None]]).fetchone() == (
+    assert db.execute(cases, [[0.0, 0.0999, 0.1, 0.8, 0.8001, 3.0, None]]).fetchone() == (
         ["idle", "idle", "fine", "fine", "overloaded", "overloaded", None],
     )
 
