@@ -28,6 +28,14 @@ INSERT INTO llm.deployments (deployment_id, model_id, dataset_id, server_name, g
     (1, 1, 1, 'gpu-01', 8, 'production', 'active'),
     (2, 1, NULL, 'gpu-02', 2, 'test', 'maintenance'),
     (3, 2, 1, 'gpu-03', 1, 'staging', 'inactive');
+-- They hold their GPUs on the two days of these requests, in Seoul: today, a report would go on while it is read.
+DELETE FROM llm.deployment_history WHERE since > '-infinity';
+INSERT INTO llm.deployment_history (deployment_id, since, model_id, gpu_count, environment, status)
+SELECT e.deployment_id, h.since, e.model_id, e.gpu_count * h.held, e.environment, e.status
+FROM llm.deployments AS e, (VALUES ('2024-03-09 15:00Z'::timestamptz, 1), ('2024-03-11 15:00Z', 0)) AS h (since, held);
+INSERT INTO llm.gpu_rates (since, price_per_hour) VALUES ('-infinity', 3000);
+INSERT INTO llm.budgets (department_id, project_id, since, amount) VALUES
+    (1, NULL, '2024-03-01', 1000000), (2, NULL, '2024-03-01', 100000), (NULL, 1, '2024-03-01', 500000);
 INSERT INTO llm.prompt_templates (template_id, template_name, prompt_s3_path, task_category, version, created_by) VALUES
     (1, '요약', 's3://bucket/1.9', 'summarization', '1.9', 11),
     (2, '요약', 's3://bucket/1.10', 'summarization', '1.10', 12),

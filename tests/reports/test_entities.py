@@ -10,7 +10,7 @@ from psycopg import sql
 from psycopg.rows import namedtuple_row
 
 import data_dictionary
-from company import AI, COMPANY, DEV, GPT, MISTRAL, SEOUL_10, SEOUL_11, read
+from company import AI, COMPANY, DEV, GPT, MISTRAL, SEOUL_10, SEOUL_11, read, rows_of
 from conftest import ROOT
 
 SEOUL_12 = date(2024, 3, 12)
@@ -29,6 +29,7 @@ INSERT INTO llm.model_configs (config_id, model_id, config_name, max_tokens, tem
     (2, 1, '짧은 답변', 50, 0.3), (3, 2, '미사용', 10, NULL);
 INSERT INTO llm.deployments (deployment_id, model_id, server_name, gpu_count, environment, status) VALUES
     (4, 1, 'gpu-04', 4, 'test', 'error');
+DELETE FROM llm.deployment_history WHERE deployment_id = 4 AND since > '-infinity';
 INSERT INTO llm.sessions (session_id, user_id, project_id, start_time, end_time, session_type, status)
 SELECT llm.uuidv7(start_time), user_id, project_id, start_time, end_time, session_type, status
 FROM (VALUES
@@ -242,6 +243,7 @@ def test_deployment_gpu_hours(counted: psycopg.Connection) -> None:
     )
     assert read(counted, "deployment_gpu_hours", columns) == {
         (SEOUL_10, "gpu-01", "프로덕션", GPT, 8, 192.0, 1, 0, 100, 100 / 192, 1500000 / 3.6e9),
+        (SEOUL_10, "gpu-02", "테스트", GPT, 2, 48.0, 0, 0, 0, 0.0, 0.0),
         (SEOUL_11, "gpu-01", "프로덕션", GPT, 8, 192.0, 5, 2, 106, 106 / 192, 3010001 / 3.6e9),
         (SEOUL_11, "gpu-02", "테스트", GPT, 2, 48.0, 1, 0, 50, 50 / 48, 250000 / 3.6e9),
     }
@@ -252,22 +254,25 @@ def test_deployment_gpu_hours(counted: psycopg.Connection) -> None:
 def test_gpu_hours_of_days_with_23_and_25_hours(db: psycopg.Connection, zone: str) -> None:
     with db.transaction():
         db.execute(COMPANY)
-        db.execute("""
-            INSERT INTO llm.session_logs (session_id, request_time, deployment_id)
-            SELECT session_id, '2024-11-03 18:00Z', 1 FROM llm.sessions WHERE user_id = 12
-        """)
+        db.execute("UPDATE llm.deployment_history SET since = '2024-11-05Z' WHERE since > '2024-03-10Z'")
     db.execute("CALL ops.set_reporting_time_zone(%s)", [zone])
-    assert read(db, "deployment_gpu_hours", "request_day server_name gpu_hours") == {
+    days = "request_day IN ('2024-03-10', '2024-11-02', '2024-11-03')"
+    assert rows_of(db, "deployment_gpu_hours", "request_day server_name gpu_hours", days) == [
         (date(2024, 3, 10), "gpu-01", 8 * 23.0),
         (date(2024, 3, 10), "gpu-02", 2 * 23.0),
+        (date(2024, 11, 2), "gpu-01", 8 * 24.0),
+        (date(2024, 11, 2), "gpu-02", 2 * 24.0),
         (date(2024, 11, 3), "gpu-01", 8 * 25.0),
-    }
+        (date(2024, 11, 3), "gpu-02", 2 * 25.0),
+    ]
 
 
 def test_gpu_hours_of_today_are_those_so_far(db: psycopg.Connection) -> None:
     with db.transaction():
         db.execute(COMPANY)
-        db.execute("UPDATE llm.deployments SET gpu_count = 0 WHERE deployment_id = 2")
+        db.execute(
+            "UPDATE llm.deployment_history SET since = '2099-01-01Z' WHERE deployment_id = 1 AND since > '2024-03-10Z'"
+        )
         # Tomorrow's request, of a clock that is ahead, has no GPU hours yet.
         db.execute("""
             INSERT INTO llm.session_logs (session_id, request_time, deployment_id, token_used)
@@ -380,7 +385,12 @@ def test_who_logged_in_or_asked_lately_is_not_dormant_unless_they_left(counted: 
 OF_ALL_TIME = [
     "daily_sessions", "sessions_without_project", "template_usage", "template_adoption", "unused_template_versions",
     "config_comparison", "dataset_lineage", "model_lineage", "deployment_gpu_hours", "idle_deployments",
-    "department_overview", "dormant_accounts",
+    "department_overview", "dormant_accounts", "budgets", "hourly_capacity_by_deployment",
+    "monthly_capacity_by_deployment", *(
+        f"{grain}_cost_by_{of}"
+        for of in ("department", "project", "user", "model", "deployment", "template")
+        for grain in ("daily", "weekly", "monthly")
+    ),
 ]  # fmt: skip
 
 

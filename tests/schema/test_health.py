@@ -148,6 +148,12 @@ CAUSES: dict[str, tuple[str, Cause]] = {
     "broken_month": ("error", lambda db: db.execute(
         f"ALTER TABLE llm.session_logs DETACH PARTITION llm.session_logs_{month(db, 1)}"
     )),
+    "budgets": ("warning", "INSERT INTO llm.gpu_rates (since, price_per_hour) VALUES ('-infinity', 1000);"
+        " UPDATE llm.deployment_history SET since = now() - interval '1 minute' WHERE since > '-infinity';"
+        " INSERT INTO llm.session_logs (session_id, request_time, deployment_id)"
+        " SELECT session_id, now(), deployment_id FROM llm.sessions, llm.deployments;"
+        " INSERT INTO llm.budgets (department_id, since, amount)"
+        " SELECT department_id, date_trunc('month', now() AT TIME ZONE 'Asia/Seoul')::date, 0 FROM llm.departments"),
     "dead_rows": ("warning", lambda db: changed_rows(db, "dead_rows")),
     "disabled_trigger": ("error", "ALTER TABLE llm.session_logs DISABLE TRIGGER session_logs_uses_are_counted"),
     "duplicate_index": ("warning", "CREATE INDEX \"Twice\" ON llm.users (department_id)"),
@@ -165,6 +171,8 @@ CAUSES: dict[str, tuple[str, Cause]] = {
         " SELECT template_id, -n, 1 FROM llm.prompt_templates, generate_series(1, 10001) AS n"),
     "many_notes": ("warning", "INSERT INTO rollup.notes (entity, from_time, until_time)"
         " SELECT 'logs', now() - interval '2 days', now() - interval '1 day' FROM generate_series(1, 100001)"),
+    "missing_rate": ("warning", "INSERT INTO llm.gpu_rates (since, price_per_hour)"
+        " VALUES ('2020-01-01', 1), (now(), NULL)"),
     "missing_trigger": ("error", "DROP TRIGGER users_move_is_kept ON llm.users"),
     "months_ahead": ("error", lambda db: no_month(db, 1)),
     "multixact_age": ("warning", lambda db: other_threshold(db, "multixact_age", "1.5", "-1")),

@@ -15,7 +15,7 @@ SELECT
     u.requests_without_tokens,
     u.tokens,
     u.tokens / nullif((u.gpu_us / 3600000000)::double precision, 0) AS tokens_per_gpu_hour,
-    (u.gpu_us_without_rate / 3600000000)::double precision AS gpu_hours_without_rate
+    (u.gpu_us_without_rate / 3600000000)::double precision AS unpriced_gpu_hours
 FROM rollup.deployment_days AS u
 LEFT JOIN llm.deployments AS e ON u.deployment_id = e.deployment_id
 LEFT JOIN llm.environments AS en ON e.environment = en.code
@@ -34,8 +34,8 @@ COMMENT ON COLUMN reporting.deployment_gpu_hours.gpu_hours IS 'GPU 시간: 그�
 COMMENT ON COLUMN reporting.deployment_gpu_hours.tokens_per_gpu_hour IS 'GPU 시간당 토큰 수: tokens를 gpu_hours로 나눈 값; NULL = '
     'GPU를 보유하지 않음 | '
     'Tokens per GPU hour: tokens / gpu_hours; NULL = it held no GPU';
-COMMENT ON COLUMN reporting.deployment_gpu_hours.gpu_hours_without_rate IS '단가 없는 GPU 시간: gpu_hours 가운데 단가가 없어 비용이 되지 '
+COMMENT ON COLUMN reporting.deployment_gpu_hours.unpriced_gpu_hours IS '단가 없는 GPU 시간: gpu_hours 가운데 단가가 없어 비용이 되지 '
     '않은 시간, 시간 단위 | '
-    'GPU hours without a rate: of gpu_hours, those that have no price and so cost nothing, in hours';
+    'Unpriced GPU hours: of gpu_hours, those that have no price and so cost nothing, in hours';
 
 GRANT SELECT ON reporting.deployment_gpu_hours TO llm_analyst;

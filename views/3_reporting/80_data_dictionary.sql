@@ -44,11 +44,12 @@ LEFT JOIN (
     ('_ms$', 'ms', '밀리초'),
     ('_seconds$', 's', '초'),
     ('_minutes$', 'min', '분'),
-    ('_hours$', 'h', '시간'),
-    ('_days$', 'days', '일'),
+    ('_hours(_without_rate)?$', 'h', '시간'),
+    ('(_days|^days_left)$', 'days', '일'),
+    ('(^|_)cost(_before|_per_\w+)?$|^(amount|spent|forecast)$', 'currency', '통화'),
     ('_per_gpu_hour$', 'tokens/h', '토큰/시간'),
     ('^((mean_|max_)?tokens|token_used|tokens_before)$', 'tokens', '토큰'),
-    ('(^|_)(share|rate|change)$', '1 = 100 %', '1 = 100 %')
+    ('(^|_)(share|(?<!without_)rate|change)$', '1 = 100 %', '1 = 100 %')
 ) AS u (pattern, unit, unit_ko) ON o.column_name ~ u.pattern;
 COMMENT ON VIEW reporting.data_dictionary IS '데이터 사전: 모든 보고서와 그 컬럼의 의미; 뷰, 함수, 뷰의 컬럼마다 한 행 | '
     'Data dictionary: every report, its columns and what they mean; one row per view, per function and per column of a '

@@ -42,7 +42,8 @@ BEGIN ATOMIC
         format('it holds %s GPUs since %s, and an hour of them has no price', g.gpus, g.since),
         format(
             'INSERT INTO llm.gpu_rates (deployment_id, since, price_per_hour) VALUES (%s, %L, 0)'
-            ' ON CONFLICT ON CONSTRAINT gpu_rates_deployment_id_since_key DO UPDATE SET price_per_hour = 0; -- instead of 0 what an hour costs',
+            ' ON CONFLICT ON CONSTRAINT gpu_rates_deployment_id_since_key DO UPDATE SET price_per_hour = 0;'
+            ' -- instead of 0 what an hour costs',
             g.deployment_id, g.since
         )
     FROM rollup.gpu_spans AS g

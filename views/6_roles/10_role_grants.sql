@@ -94,25 +94,32 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
     -- name, such a function would tell of all.
     ('llm_manager', 'USAGE', 'SCHEMA', ARRAY['reporting'], NULL),
     ('llm_manager', 'SELECT', 'TABLE', ARRAY[
-        'reporting.daily_latency_by_department', 'reporting.daily_sessions', 'reporting.daily_usage_by_department',
-        'reporting.department_overview', 'reporting.monthly_usage_by_department',
-        'reporting.sessions_without_project', 'reporting.weekly_usage_by_department'
+        'reporting.budgets', 'reporting.daily_cost_by_department', 'reporting.daily_latency_by_department',
+        'reporting.daily_sessions', 'reporting.daily_usage_by_department', 'reporting.department_overview',
+        'reporting.monthly_cost_by_department', 'reporting.monthly_usage_by_department',
+        'reporting.sessions_without_project', 'reporting.weekly_cost_by_department',
+        'reporting.weekly_usage_by_department'
     ], NULL),
     ('llm_manager', 'EXECUTE', 'ROUTINE', ARRAY[
         'reporting.may_read_people()',
         'reporting.time_zone()',
         'rollup.bigint_sum(bigint)',
         'rollup.bucket_latency_ms(integer)',
+        'rollup.cost_case(bigint, bigint, numeric, numeric, numeric, numeric, numeric)',
+        'rollup.day_start(timestamp without time zone, text)',
         'rollup.department_of(name)',
+        'rollup.gpu_days(rollup.gpu_spans[], text, date, date)',
         'rollup.histogram_of(smallint[])',
         'rollup.histogram_percentile_ms(rollup.latency_histogram, double precision)',
         'rollup.histogram_sum(rollup.latency_histogram)',
         'rollup.latency_bucket(bigint)',
         'rollup.noted(text)',
         'rollup.noted_days(text)',
+        'rollup.open_deployment_usage(tstzmultirange)',
         'rollup.open_logs(tstzmultirange)',
         'rollup.open_sessions(tstzmultirange)',
         'rollup.open_usage(tstzmultirange)',
+        'rollup.per_hour(numeric)',
         'rollup.sees_all(name)'
     ], NULL)
 ), there (kind, object, oid) AS (
