@@ -90,12 +90,12 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
     ('llm_auditor', 'SELECT', 'TABLE', ARRAY['audit.changes', 'audit.months'], NULL),
     ('llm_auditor', 'EXECUTE', 'ROUTINE', ARRAY['audit.changes_by_day(date)', 'audit.history(text, text[])'], NULL),
 
-    -- Reports that show each manager one department, and what they call. Schema rollup is not theirs: called by its
-    -- name, such a function would tell of all.
+    -- Reports that show each manager one department, what they call, and what their columns are called. Schema rollup
+    -- is not theirs: called by its name, such a function would tell of all.
     ('llm_manager', 'USAGE', 'SCHEMA', ARRAY['reporting'], NULL),
     ('llm_manager', 'SELECT', 'TABLE', ARRAY[
         'reporting.budgets', 'reporting.daily_cost_by_department', 'reporting.daily_latency_by_department',
-        'reporting.daily_sessions', 'reporting.daily_usage_by_department', 'reporting.department_overview',
+        'reporting.daily_sessions', 'reporting.daily_usage_by_department', 'reporting.data_dictionary', 'reporting.department_overview',
         'reporting.monthly_cost_by_department', 'reporting.monthly_usage_by_department',
         'reporting.sessions_without_project', 'reporting.weekly_cost_by_department',
         'reporting.weekly_usage_by_department'
