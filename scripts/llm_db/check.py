@@ -64,7 +64,7 @@ def check(connection: psycopg.Connection, scratch_dsn: str | None = None, strict
         )
     applied = [migration for migration in known if migration.id in current.applied]
     # While migrations are pending, what is repeatable is of some version or other.
-    found = compare(connection, applied, [] if current.pending else repeatables.files(), scratch_dsn)
+    found = compare(connection, applied, [] if current.pending else repeatables.files_for(connection), scratch_dsn)
     refused = [difference for difference in found if strict or not difference.tolerated]
     summary = f"{len(refused)} differences from {applied[-1].id}"
     if current.pending:
@@ -116,7 +116,7 @@ def built(applied: Iterable[Migration], found: Iterable[Repeatable], dsn: str | 
         if found:
             seeds.run_reference(session)
         for file in found:
-            session.run_file(file.path)
+            session.run_file(file.path, file.text)
         yield session
 
 

@@ -70,7 +70,7 @@ def migrate(
     known = files.migrations()
     lint.refuse()
     last = files.find(known, to) if to else len(known) - 1
-    found = repeatables.files()
+    found = repeatables.files_for(connection)
     backend = Backend(connection, conduct)
     with backend.lock():
         history.refuse_history(history.state(connection, known), allow_late)
@@ -148,7 +148,7 @@ def rollback(
         return result
     # An edited file that was accepted has not been looked at yet.
     lint.refuse()
-    found = repeatables.files()
+    found = repeatables.files_for(connection)
     backend = Backend(connection, conduct)
     with backend.lock():
         backend.ensure_ledger(known)

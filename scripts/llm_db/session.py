@@ -5,6 +5,7 @@ from pathlib import Path
 
 import psycopg
 
+from llm_db import sql_text
 from llm_db.database import SESSION, TRIGGERS_FIRE
 from llm_db.errors import Problem, sql_problem
 from llm_db.files import read_sql, relative
@@ -15,6 +16,8 @@ class Session:
     connection: psycopg.Connection
     # Statements that are run after each RESET ALL, separated by semicolons.
     settings: str = ""
+    # Citus sends the whole text that a statement came in to the workers.
+    one_by_one: bool = False
 
     def clean(self) -> None:
         """No setting of one file reaches the next, and names are looked up in pg_catalog only: a file that forgets a
@@ -28,7 +31,8 @@ class Session:
         text = read_sql(path) if part is None else part
         before = self.connection.info.transaction_status
         try:
-            self.connection.execute(text)
+            for statement in sql_text.pieces(text) if self.one_by_one else [text]:
+                self.connection.execute(statement)
         except psycopg.Error as error:
             raise sql_problem(error, relative(path), text) from error
         if self.connection.info.transaction_status != before:

@@ -26,7 +26,7 @@ class Status:
 
 def status(connection: psycopg.Connection) -> Status:
     current = history.state(connection, files.migrations())
-    return Status(current, repeatables.pending(connection, repeatables.files()), history.violations(current))
+    return Status(current, repeatables.pending(connection, repeatables.files_for(connection)), history.violations(current))
 
 
 def lines(found: Status) -> list[str]:
