@@ -11,3 +11,29 @@ SELECT create_distributed_table('llm.session_logs', 'session_id', colocate_with 
 SELECT create_distributed_table('cluster.state', 'shard', colocate_with => 'llm.sessions');
 SELECT create_distributed_table('cluster.notes', 'by_session', colocate_with => 'llm.sessions');
 SELECT create_distributed_table('cluster.template_uses', 'shard', colocate_with => 'llm.sessions');
+DO $$
+DECLARE
+    wanted constant bigint := (SELECT count(*) FROM pg_dist_shard WHERE logicalrelid = 'cluster.state'::regclass);
+    seen bigint [] := '{}';
+    candidate uuid;
+    its_shard bigint;
+BEGIN
+    WHILE cardinality(seen) < wanted LOOP
+        candidate := gen_random_uuid();
+        its_shard := get_shard_id_for_distribution_column('cluster.state', candidate);
+        IF its_shard <> all(seen) THEN
+            seen := seen || its_shard;
+            EXECUTE format(
+                'INSERT INTO cluster.state VALUES (%L, %L)', candidate, (SELECT s.noted_before FROM rollup.state AS s)
+            );
+        END IF;
+    END LOOP;
+END
+$$;
+-- What the workers are to work out. What triggers, defaults and CHECKs name goes there by itself, as the triggers' own
+-- functions do when they are replaced.
+SELECT create_distributed_function(f)
+FROM unnest(ARRAY[
+    'llm.uuidv7_time(uuid)', 'rollup.bigint_sum(bigint)', 'rollup.known_latency(interval)',
+    'rollup.known_time(timestamptz)', 'rollup.known_tokens(bigint)', 'rollup.latency_bucket(bigint)'
+]::regprocedure []) AS f;
