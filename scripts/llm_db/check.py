@@ -13,7 +13,7 @@ from itertools import zip_longest
 import psycopg
 from psycopg import sql
 
-from llm_db import catalog, embedded, files, history, repeatables, scratch, seeds
+from llm_db import catalog, embedded, files, history, repeatables, scratch, seeds, sql_root
 from llm_db.database import another, reading, scalar
 from llm_db.errors import PENDING, Problem, one_line
 from llm_db.files import Migration
@@ -115,8 +115,13 @@ def built(applied: Iterable[Migration], found: Iterable[Repeatable], dsn: str | 
             scratch.run(session, migration)
         if found:
             seeds.run_reference(session)
+        is_distributed = any(file.is_distributed for file in found)
+        if is_distributed:
+            session.run_file(sql_root() / "distributed" / "10_tables.sql")
         for file in found:
             session.run_file(file.path, file.text)
+        if is_distributed:
+            session.run_file(sql_root() / "distributed" / "30_foreign_keys.sql")
         yield session
 
 

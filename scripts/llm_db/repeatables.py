@@ -75,6 +75,10 @@ class Repeatable:
         return self.paths[0]
 
     @property
+    def is_distributed(self) -> bool:
+        return self.paths[-1].is_relative_to(ROOTS[1])
+
+    @property
     def text(self) -> str:
         return "\n".join(map(read_sql, self.paths))
 
