@@ -37,3 +37,10 @@ FROM unnest(ARRAY[
     'llm.uuidv7_time(uuid)', 'rollup.bigint_sum(bigint)', 'rollup.known_latency(interval)',
     'rollup.known_time(timestamptz)', 'rollup.known_tokens(bigint)', 'rollup.latency_bucket(bigint)'
 ]::regprocedure []) AS f;
+-- What was copied is still here as well, and is not told to the rollups when it goes.
+ALTER TABLE llm.sessions DISABLE TRIGGER sessions_truncation_is_noted;
+ALTER TABLE llm.session_logs DISABLE TRIGGER session_logs_truncation_is_noted;
+SELECT truncate_local_data_after_distributing_table('llm.session_logs');
+SELECT truncate_local_data_after_distributing_table('llm.sessions');
+ALTER TABLE llm.sessions ENABLE TRIGGER sessions_truncation_is_noted;
+ALTER TABLE llm.session_logs ENABLE TRIGGER session_logs_truncation_is_noted;

@@ -22,7 +22,7 @@ BEGIN
         WHERE i.inhparent = 'llm.session_logs'::regclass
         ORDER BY c.relname
     LOOP
-        PERFORM ops.refer_to_sessions(logs, replace(logs, 'session_logs', 'sessions'));
+        PERFORM ops.refer_to_sessions(logs, replace(replace(logs, 'session_logs', 'sessions'), '_default', ''));
     END LOOP;
 END
 $$;

@@ -18,12 +18,14 @@ from llm_db.objects import drop
 from llm_db.queries import query
 from llm_db.session import Session
 
-# Nobody is waited for: nobody else is to be at work.
-SETTINGS = (
-    "SET lock_timeout = '5s'; SET citus.enable_unsafe_triggers = on;"
-    " SET citus.multi_shard_modify_mode = 'sequential'; SET citus.enable_unsupported_feature_messages = off"
-)
-
+# Of the database from then on. Triggers on distributed tables write beside their shards only. What one statement does on
+# many shards it does one after the other, so that another of its transaction may write there too. That a view or
+# routine stays on the coordinator is as it should be.
+SETTINGS = {
+    "enable_unsafe_triggers": "on",
+    "multi_shard_modify_mode": "sequential",
+    "enable_unsupported_feature_messages": "off",
+}
 MAKE = ("10_tables.sql", "20_distribute.sql", "30_foreign_keys.sql")
 UNDO = ("40_undistribute.sql", "50_foreign_keys.sql")
 
@@ -111,7 +113,7 @@ def distribute(
         raise Problem(f"Nothing was done: {reason}{more}.", way_out, PENDING)
     backend = Backend(connection, conduct)
     with backend.lock():
-        backend.session.settings += f"; {SETTINGS}"
+        backend.session.settings += "".join(f"; SET citus.{name} = {value}" for name, value in SETTINGS.items())
         backend.session.one_by_one = True
         found = repeatables.files() if undo else repeatables.files(*repeatables.ROOTS)
         backend.attempt("distribute", partial(convert, backend, found, undo))
@@ -137,10 +139,10 @@ def convert(backend: Backend, found: list[repeatables.Repeatable], undo: bool) -
         connection.execute("SET citus.enable_ddl_propagation = on")
         session.run_file(sql_root() / "distributed" / "60_drop.sql")
     connection.execute(query("grant_to_roles"))
-    for setting in ("enable_unsafe_triggers = on", "multi_shard_modify_mode = 'sequential'"):
-        name, _, value = setting.partition(" = ")
+    database = scalar(connection, "SELECT quote_ident(current_database())")
+    for name, value in SETTINGS.items():
         change = f"RESET citus.{name}" if undo else f"SET citus.{name} = {value}"
-        connection.execute(f"ALTER DATABASE {quoted(connection)} {change}")
+        connection.execute(f"ALTER DATABASE {database} {change}")
 
 
 def drop_recorded(session: Session, which: str) -> None:
@@ -148,6 +150,3 @@ def drop_recorded(session: Session, which: str) -> None:
     found = {name for (name,) in session.connection.execute(query(which))}
     drop(session, [name for name in made if name in found], made)
 
-
-def quoted(connection: psycopg.Connection) -> str:
-    return scalar(connection, "SELECT quote_ident(current_database())")

@@ -23,9 +23,14 @@ COMMENT ON FUNCTION cluster.collect_notes() IS 'Copies the shards'' notes to rol
 REVOKE ALL ON FUNCTION cluster.collect_notes() FROM public;
 
 -- What one node does, once the notes are here.
-DROP FUNCTION IF EXISTS cluster.cut_notes();
-ALTER FUNCTION rollup.cut_notes() SET SCHEMA cluster;
-CREATE FUNCTION rollup.cut_notes()
+DO $$
+BEGIN
+    EXECUTE replace(pg_get_functiondef('rollup.cut_notes()'::regprocedure), ' rollup.cut', ' cluster.cut');
+END
+$$;
+COMMENT ON FUNCTION cluster.cut_notes() IS 'rollup.cut_notes() of one node';
+REVOKE ALL ON FUNCTION cluster.cut_notes() FROM public;
+CREATE OR REPLACE FUNCTION rollup.cut_notes()
 RETURNS TABLE (entity text, day date)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -35,6 +40,3 @@ BEGIN
     RETURN QUERY SELECT c.entity, c.day FROM cluster.cut_notes() AS c;
 END
 $$;
-COMMENT ON FUNCTION rollup.cut_notes() IS 'Collects the shards'' notes, makes one note per noted day of all, and returns '
-    'these days';
-REVOKE ALL ON FUNCTION rollup.cut_notes() FROM public;

@@ -1,9 +1,14 @@
 -- instead of: views/4_ops/20_refresh.sql
 
 -- The steps of one node, and before the first and behind the last what a cluster adds.
-DROP FUNCTION IF EXISTS cluster.refresh_step(jsonb);
-ALTER FUNCTION ops.refresh_step(jsonb) SET SCHEMA cluster;
-CREATE FUNCTION ops.refresh_step(step jsonb)
+DO $$
+BEGIN
+    EXECUTE replace(pg_get_functiondef('ops.refresh_step(jsonb)'::regprocedure), ' ops.refresh', ' cluster.refresh');
+END
+$$;
+COMMENT ON FUNCTION cluster.refresh_step(jsonb) IS 'ops.refresh_step() of one node';
+REVOKE ALL ON FUNCTION cluster.refresh_step(jsonb) FROM public;
+CREATE OR REPLACE FUNCTION ops.refresh_step(step jsonb)
 RETURNS jsonb
 LANGUAGE plpgsql
 SECURITY DEFINER
@@ -52,6 +57,3 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION ops.refresh_step(jsonb) IS 'Does the next piece of a refresh, for ops.refresh_rollups(), and returns '
-    'what is to be handed to the one after it; NULL = it was the last. The caller commits after each';
-REVOKE ALL ON FUNCTION ops.refresh_step(jsonb) FROM public;
