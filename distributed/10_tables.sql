@@ -1,8 +1,8 @@
--- What a cluster has and one node has not. sessions and session_logs lie on the workers, in shards; all else stays where
--- it is, on the coordinator. What a writer of logs needs lies beside the logs, in tables that are cut into shards alike.
+-- What a cluster has and one node has not. sessions and session_logs lie on the workers, in shards; all else stays on
+-- the coordinator. What a writer of logs needs lies beside the logs, in tables that are cut into shards alike.
 CREATE SCHEMA cluster;
-COMMENT ON SCHEMA cluster IS 'What sessions and logs that lie on several servers need beside them. Nobody reads or calls '
-    'it by hand; llm-db distribute makes it, llm-db distribute --undo takes it away';
+COMMENT ON SCHEMA cluster IS 'What sessions and logs that lie on several servers need beside them. Nobody reads or '
+    'calls it by hand; llm-db distribute makes it, llm-db distribute --undo takes it away';
 
 -- Of each shard one row: a row's key is any UUID that lies in its shard.
 CREATE TABLE cluster.state (
@@ -40,8 +40,8 @@ CREATE TABLE cluster.collected (
 
     CONSTRAINT collected_pkey PRIMARY KEY (note_id)
 );
-COMMENT ON TABLE cluster.collected IS 'Notes that are in rollup.notes, and leave cluster.notes when nobody reads any more '
-    'who cannot see them there';
+COMMENT ON TABLE cluster.collected IS 'Notes that are in rollup.notes, and leave cluster.notes when nobody reads any '
+    'more who cannot see them there';
 COMMENT ON COLUMN cluster.collected.note_id IS 'Key: which note';
 COMMENT ON COLUMN cluster.collected.collected_in IS 'The transaction that wrote it to rollup.notes';
 
@@ -53,8 +53,8 @@ CREATE TABLE cluster.template_uses (
 
     CONSTRAINT template_uses_pkey PRIMARY KEY (shard, template_id, slot)
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE cluster.template_uses IS 'llm.prompt_template_uses beside the logs of each shard: usage_count is the sum '
-    'of both';
+COMMENT ON TABLE cluster.template_uses IS 'llm.prompt_template_uses beside the logs of each shard: usage_count is the '
+    'sum of both';
 COMMENT ON COLUMN cluster.template_uses.shard IS 'As in cluster.state';
 COMMENT ON COLUMN cluster.template_uses.template_id IS 'As in llm.prompt_template_uses: the template that was used';
 COMMENT ON COLUMN cluster.template_uses.slot IS 'As in llm.prompt_template_uses: held by one transaction at a time';
@@ -65,7 +65,11 @@ CREATE TABLE cluster.users (user_id bigint NOT NULL, CONSTRAINT users_pkey PRIMA
 CREATE TABLE cluster.projects (project_id bigint NOT NULL, CONSTRAINT projects_pkey PRIMARY KEY (project_id));
 CREATE TABLE cluster.session_types (code text NOT NULL, CONSTRAINT session_types_pkey PRIMARY KEY (code));
 CREATE TABLE cluster.session_statuses (code text NOT NULL, CONSTRAINT session_statuses_pkey PRIMARY KEY (code));
-CREATE TABLE cluster.deployments (deployment_id bigint NOT NULL, CONSTRAINT deployments_pkey PRIMARY KEY (deployment_id));
+CREATE TABLE cluster.deployments (
+    deployment_id bigint NOT NULL,
+
+    CONSTRAINT deployments_pkey PRIMARY KEY (deployment_id)
+);
 CREATE TABLE cluster.model_configs (config_id bigint NOT NULL, CONSTRAINT model_configs_pkey PRIMARY KEY (config_id));
 CREATE TABLE cluster.prompt_templates_base (
     template_id bigint NOT NULL,

@@ -1,6 +1,4 @@
--- Run on a cluster only, to leave it. Nobody else is at work, so every note can be collected and every counter added up.
-SET LOCAL citus.enable_unsafe_triggers = on;
-SET LOCAL citus.multi_shard_modify_mode = 'sequential';
+-- Run on a cluster only, to leave it. Nobody else is at work: every note can be collected, every counter added up.
 SELECT cluster.collect_notes();
 -- In slot 0, which no transaction takes.
 DO $$

@@ -4,7 +4,8 @@ ALTER TABLE llm.sessions ADD CONSTRAINT sessions_project_id_fkey FOREIGN KEY (pr
 REFERENCES llm.projects (project_id);
 ALTER TABLE llm.sessions ADD CONSTRAINT sessions_session_type_fkey FOREIGN KEY (session_type)
 REFERENCES llm.session_types (code);
-ALTER TABLE llm.sessions ADD CONSTRAINT sessions_status_fkey FOREIGN KEY (status) REFERENCES llm.session_statuses (code);
+ALTER TABLE llm.sessions ADD CONSTRAINT sessions_status_fkey FOREIGN KEY (status)
+REFERENCES llm.session_statuses (code);
 ALTER TABLE llm.session_logs ADD CONSTRAINT session_logs_deployment_id_fkey FOREIGN KEY (deployment_id)
 REFERENCES llm.deployments (deployment_id);
 ALTER TABLE llm.session_logs ADD CONSTRAINT session_logs_config_id_fkey FOREIGN KEY (config_id)

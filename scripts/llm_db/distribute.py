@@ -18,8 +18,8 @@ from llm_db.objects import drop
 from llm_db.queries import query
 from llm_db.session import Session
 
-# Of the database from then on. Triggers on distributed tables write beside their shards only. What one statement does on
-# many shards it does one after the other, so that another of its transaction may write there too. That a view or
+# Of the database from then on. Triggers on distributed tables write beside their shards only. What one statement does
+# on many shards it does one after the other, so that another of its transaction may write there too. That a view or a
 # routine stays on the coordinator is as it should be.
 SETTINGS = {
     "enable_unsafe_triggers": "on",
@@ -73,7 +73,7 @@ def estimate(tables: list[Table]) -> int:
 
 def lines(planned: Planned, undo: bool) -> list[str]:
     if planned.is_distributed != undo:
-        return ["sessions and logs lie on the workers already" if planned.is_distributed else "there is nothing to undo"]
+        return ["there is nothing to undo" if undo else "sessions and logs lie on the workers already"]
     moves = [f"{table.name}: about {table.rows:,} rows, {table.bytes:,} bytes" for table in planned.tables]
     way = "back to the coordinator" if undo else "to the workers"
     return [
@@ -101,7 +101,11 @@ def refusals(connection: psycopg.Connection, is_distributed: bool) -> list[tuple
 
 
 def distribute(
-    connection: psycopg.Connection, *, undo: bool = False, conduct: Conduct = USUAL, tell: Callable[[str], object] = print
+    connection: psycopg.Connection,
+    *,
+    undo: bool = False,
+    conduct: Conduct = USUAL,
+    tell: Callable[[str], object] = print,
 ) -> Planned:
     planned = plan(connection, undo)
     if planned.is_distributed != undo:
@@ -149,4 +153,3 @@ def drop_recorded(session: Session, which: str) -> None:
     made = repeatables.all_objects(repeatables.recorded(session.connection).values())
     found = {name for (name,) in session.connection.execute(query(which))}
     drop(session, [name for name in made if name in found], made)
-

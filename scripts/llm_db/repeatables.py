@@ -60,8 +60,8 @@ REFUSED = (
 
 @dataclass(frozen=True)
 class Repeatable:
-    """A file of views/. Its name is its path without the ending. On a cluster what differs there comes behind it, so that
-    it replaces what the file itself has made."""
+    """A file of views/. Its name is its path without the ending. On a cluster what differs there comes behind it, so
+    that it replaces what the file itself has made."""
 
     name: str
     paths: tuple[Path, ...]

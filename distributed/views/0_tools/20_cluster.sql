@@ -81,6 +81,6 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON PROCEDURE cluster.watch_keys(regclass, name) IS 'Makes the triggers that keep the keys of a table the same on '
-    'every server';
+COMMENT ON PROCEDURE cluster.watch_keys(regclass, name) IS 'Makes the triggers that keep the keys of a table the same '
+    'on every server';
 REVOKE ALL ON PROCEDURE cluster.watch_keys(regclass, name) FROM public;

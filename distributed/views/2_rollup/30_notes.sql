@@ -48,8 +48,8 @@ BEGIN
     ) USING by_session, of_entity, quarters, sessions;
 END
 $$;
-COMMENT ON FUNCTION cluster.note(oid, uuid, text, timestamptz [], uuid []) IS 'Notes, beside a shard, quarters of an hour '
-    'given by their beginnings, and sessions';
+COMMENT ON FUNCTION cluster.note(oid, uuid, text, timestamptz [], uuid []) IS 'Notes, beside a shard, quarters of an '
+    'hour given by their beginnings, and sessions';
 REVOKE ALL ON FUNCTION cluster.note(oid, uuid, text, timestamptz [], uuid []) FROM public;
 
 CREATE OR REPLACE FUNCTION rollup.note_logs()
