@@ -30,7 +30,7 @@ def servers() -> list[str]:
 
 @contextmanager
 def cluster_database(copy_of: str | None = None) -> Iterator[str]:
-    """An empty database with the cluster's nodes, or a copy of one."""
+    """A database on every server, empty, or a copy of one."""
     name = f"test_{uuid.uuid4().hex}"
     dsn = make_conninfo(DSN, dbname=name)
     with ExitStack() as ending:
@@ -39,13 +39,9 @@ def cluster_database(copy_of: str | None = None) -> Iterator[str]:
             ending.callback(drop, admin, name)
             if copy_of is None:
                 admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-                with psycopg.connect(make_conninfo(server, dbname=name), autocommit=True) as connection:
-                    connection.execute("CREATE EXTENSION citus")
             else:
                 copy(admin, conninfo_to_dict(copy_of)["dbname"], name)
-        if copy_of is None:
-            add_nodes(dsn)
-        else:
+        if copy_of is not None:
             with psycopg.connect(dsn, autocommit=True) as connection:
                 for setting, value in distribute.SETTINGS.items():
                     connection.execute(f"ALTER DATABASE {name} SET citus.{setting} = {value}")
@@ -53,6 +49,9 @@ def cluster_database(copy_of: str | None = None) -> Iterator[str]:
 
 
 def add_nodes(dsn: str) -> None:
+    for server in servers():
+        with psycopg.connect(make_conninfo(server, dbname=conninfo_to_dict(dsn)["dbname"]), autocommit=True) as each:
+            each.execute("CREATE EXTENSION citus")
     first, *workers = map(conninfo_to_dict, servers())
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("SELECT citus_set_coordinator_host(%s, %s)", [first["host"], int(first["port"])])
@@ -83,5 +82,6 @@ def distributed_template(ending: ExitStack) -> str:
     dsn = ending.enter_context(cluster_database())
     with database.connect(database.Target(dsn, "the tests")) as connection:
         migrate.migrate(connection, tell=lambda _: None)
+        add_nodes(dsn)
         distribute.distribute(connection, tell=lambda _: None)
     return dsn

@@ -64,3 +64,53 @@ BEGIN
     RETURN NULL;
 END
 $$;
+
+-- On a worker, for each shard.
+CREATE OR REPLACE FUNCTION cluster.fold_shard_uses(shard oid)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    folded bigint;
+BEGIN
+    EXECUTE format(
+        'WITH gone AS ('
+        'DELETE FROM %1$s AS u USING ('
+        'SELECT template_id, slot FROM %1$s WHERE slot < 0 FOR UPDATE SKIP LOCKED'
+        ') AS mine WHERE u.template_id = mine.template_id AND u.slot = mine.slot '
+        'RETURNING u.shard, u.template_id, u.uses'
+        '), sums AS ('
+        'INSERT INTO %1$s AS u (shard, template_id, slot, uses) '
+        'SELECT shard, template_id, 0, sum(uses) FROM gone GROUP BY shard, template_id ORDER BY template_id '
+        'ON CONFLICT (shard, template_id, slot) DO UPDATE SET uses = u.uses + excluded.uses'
+        ') SELECT count(*) FROM gone',
+        cluster.beside(shard, 'cluster.template_uses')
+    ) INTO folded;
+    RETURN folded;
+END
+$$;
+COMMENT ON FUNCTION cluster.fold_shard_uses(oid) IS 'llm.fold_template_uses() of one shard';
+REVOKE ALL ON FUNCTION cluster.fold_shard_uses(oid) FROM public;
+
+DO $$
+BEGIN
+    EXECUTE replace(pg_get_functiondef('llm.fold_template_uses()'::regprocedure), ' llm.fold', ' cluster.fold');
+END
+$$;
+COMMENT ON FUNCTION cluster.fold_template_uses() IS 'llm.fold_template_uses() of one node';
+REVOKE ALL ON FUNCTION cluster.fold_template_uses() FROM public;
+CREATE OR REPLACE FUNCTION llm.fold_template_uses()
+RETURNS bigint
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    on_shards bigint;
+BEGIN
+    SELECT sum(f.folded) INTO on_shards
+    FROM (SELECT cluster.fold_shard_uses(s.tableoid) AS folded FROM cluster.state AS s) AS f;
+    RETURN cluster.fold_template_uses() + on_shards;
+END
+$$;
