@@ -117,6 +117,8 @@ def distribute(
         raise Problem(f"Nothing was done: {reason}{more}.", way_out, PENDING)
     backend = Backend(connection, conduct)
     with backend.lock():
+        if repeatables.is_distributed(connection) != undo:
+            raise Problem("Another llm-db has done this meanwhile.", "`llm-db distribute --plan` shows where logs lie")
         backend.session.settings += "".join(f"; SET citus.{name} = {value}" for name, value in SETTINGS.items())
         backend.session.one_by_one = True
         found = repeatables.files() if undo else repeatables.files(*repeatables.ROOTS)

@@ -139,6 +139,8 @@ RESET ALL;"""
 
 def from_database(connection: psycopg.Connection) -> list[str]:
     """From the state that this database is in."""
+    if repeatables.is_distributed(connection):
+        raise Problem("psql alone cannot migrate a database whose logs lie on a cluster.", "`llm-db migrate` does")
     known, found = files.migrations(), repeatables.files()
     lint.refuse()
     with reading(connection):

@@ -1,5 +1,6 @@
 """One session on the database, and what it goes back to between two files."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class Session:
         text = read_sql(path) if part is None else part
         before = self.connection.info.transaction_status
         try:
-            for statement in sql_text.pieces(text) if self.one_by_one else [text]:
+            for statement in one_by_one(text) if self.one_by_one else [text]:
                 self.connection.execute(statement)
         except psycopg.Error as error:
             raise sql_problem(error, relative(path), text) from error
@@ -41,3 +42,11 @@ class Session:
                 "take BEGIN and COMMIT out of the file; each file is run in a transaction already",
             )
         self.clean()
+
+
+def one_by_one(text: str) -> Iterator[str]:
+    """The statements of a text, each in its line, so that an error is found where it is."""
+    at = 0
+    for statement in sql_text.pieces(text):
+        at = text.index(statement, at)
+        yield "\n" * text.count("\n", 0, at) + statement
