@@ -14,6 +14,7 @@ from psycopg import sql
 from llm_db import __version__, alone, catalog, files, history, ledger, ledger_sql, lint, repeatables, seeds, turn
 from llm_db.backend import USUAL
 from llm_db.database import SETTINGS, reading
+from llm_db.errors import Problem
 from llm_db.files import Migration, read_sql, relative
 from llm_db.objects import TRIGGER_LOCK_MS
 from llm_db.queries import query
