@@ -18,6 +18,10 @@ from llm_db import check, database, distribute, migrate, repeatables
 from llm_db.errors import Problem
 
 WHERE = "SELECT to_regclass('cluster.state') IS NOT NULL"
+OTHERS = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name LIKE 'llm-db%'
+"""
 LOG = "INSERT INTO llm.session_logs (session_id, deployment_id, template_id, request_time) VALUES (%s, 1, 1, %s)"
 # What must be the same wherever the logs lie.
 TOTALS = """
@@ -110,9 +114,7 @@ def test_there_and_back_whenever_it_is_killed(plain: str) -> None:
             process.send_signal(signal.SIGKILL)
             process.wait()
             # The server ends what the dead client had begun.
-            while db.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'llm-db%%'").fetchone()[
-                0
-            ]:
+            while db.execute(OTHERS).fetchone()[0]:
                 time.sleep(0.1)
             process = run(plain, *options)
             assert process.wait() == 0, process.stderr.read()
