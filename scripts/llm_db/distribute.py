@@ -67,8 +67,8 @@ def sizes(is_distributed: bool) -> str:
 
 
 def estimate(tables: list[Table]) -> int:
-    """Seconds. Making the shards takes some, and a second goes for every 100,000 rows."""
-    return 10 + sum(table.rows for table in tables) // 100_000
+    """Seconds. Making the shards takes some, and a second goes for every 50,000 rows."""
+    return 10 + sum(table.rows for table in tables) // 50_000
 
 
 def lines(planned: Planned, undo: bool) -> list[str]:
