@@ -100,7 +100,8 @@ CREATE TABLE rollup.usage (
     first_request_time      timestamptz NOT NULL,
     last_request_time       timestamptz NOT NULL,
     dimension               rollup.dimension  NOT NULL,
-    latencies               rollup.latency_histogram NULL
+    latencies               rollup.latency_histogram NULL,
+    dropped_month           date        NULL
 );
 COMMENT ON TABLE rollup.usage IS '사용량 집계: requests, tokens and latencies by day and one dimension';
 COMMENT ON COLUMN rollup.usage.day IS '일자: in the reporting time zone';
@@ -118,6 +119,8 @@ COMMENT ON COLUMN rollup.usage.first_request_time IS '첫 요청 시간';
 COMMENT ON COLUMN rollup.usage.last_request_time IS '마지막 요청 시간';
 COMMENT ON COLUMN rollup.usage.dimension IS 'What key means';
 COMMENT ON COLUMN rollup.usage.latencies IS '처리 시간 분포: NULL = none was answered; by user none is kept';
+COMMENT ON COLUMN rollup.usage.dropped_month IS 'The month (UTC) that was dropped with what this sums up, '
+    'and may come back; NULL = that is stored, or went before migration 0036';
 
 -- Several rows without a month may have one key: summing up is the readers' work anyhow.
 CREATE UNIQUE INDEX usage_key ON rollup.usage (dimension, day, key, month) NULLS NOT DISTINCT
@@ -135,7 +138,8 @@ CREATE TABLE rollup.hours (
     requests                bigint      NOT NULL,
     answered_requests       bigint      NOT NULL,
     requests_without_tokens bigint      NOT NULL,
-    tokens                  bigint      NOT NULL
+    tokens                  bigint      NOT NULL,
+    dropped_month           date        NULL
 );
 COMMENT ON TABLE rollup.hours IS '시간대별 집계: requests and tokens by hour and deployment';
 COMMENT ON COLUMN rollup.hours.local_hour IS '시간대: the start of the hour, as clocks in the reporting time zone '
@@ -148,6 +152,8 @@ COMMENT ON COLUMN rollup.hours.requests IS '요청 수';
 COMMENT ON COLUMN rollup.hours.answered_requests IS '응답된 요청 수: whose response_time is known';
 COMMENT ON COLUMN rollup.hours.requests_without_tokens IS '토큰 수 미상 요청 수: whose token_used is not known';
 COMMENT ON COLUMN rollup.hours.tokens IS '사용 토큰 수: sum of the known token_used';
+COMMENT ON COLUMN rollup.hours.dropped_month IS 'The month (UTC) that was dropped with what this sums up, '
+    'and may come back; NULL = that is stored, or went before migration 0036';
 
 CREATE UNIQUE INDEX hours_key ON rollup.hours (local_hour, hour, deployment_id, month)
 WHERE month IS NOT NULL;
@@ -166,7 +172,8 @@ CREATE TABLE rollup.slowest (
     token_used   bigint      NULL,
     request_time timestamptz NOT NULL,
     session_id   uuid        NOT NULL,
-    dimension    rollup.dimension NOT NULL
+    dimension    rollup.dimension NOT NULL,
+    dropped_month date      NULL
 );
 COMMENT ON TABLE rollup.slowest IS '느린 요청: the ten slowest requests by day and one dimension';
 COMMENT ON COLUMN rollup.slowest.day IS '일자: in the reporting time zone';
@@ -178,6 +185,8 @@ COMMENT ON COLUMN rollup.slowest.token_used IS '사용 토큰 수: NULL = not kn
 COMMENT ON COLUMN rollup.slowest.request_time IS '요청 시간';
 COMMENT ON COLUMN rollup.slowest.session_id IS '세션: which, also when it is no longer stored';
 COMMENT ON COLUMN rollup.slowest.dimension IS 'What key means';
+COMMENT ON COLUMN rollup.slowest.dropped_month IS 'The month (UTC) that was dropped with what this sums up, '
+    'and may come back; NULL = that is stored, or went before migration 0036';
 
 CREATE INDEX slowest_dimension_day_idx ON rollup.slowest (dimension, day);
 
@@ -192,7 +201,8 @@ CREATE TABLE rollup.sessions (
     tokens                  bigint  NOT NULL,
     has_project             boolean NOT NULL,
     session_type            text    NOT NULL,
-    status                  text    NOT NULL
+    status                  text    NOT NULL,
+    dropped_month           date    NULL
 );
 COMMENT ON TABLE rollup.sessions IS '세션 집계: sessions that have ended, by the day they began';
 COMMENT ON COLUMN rollup.sessions.day IS '일자: of start_time, in the reporting time zone';
@@ -207,6 +217,8 @@ COMMENT ON COLUMN rollup.sessions.tokens IS '사용 토큰 수: sum of the known
 COMMENT ON COLUMN rollup.sessions.has_project IS '프로젝트 여부: whether the session is for a project';
 COMMENT ON COLUMN rollup.sessions.session_type IS '세션 유형';
 COMMENT ON COLUMN rollup.sessions.status IS '세션 상태: how it ended';
+COMMENT ON COLUMN rollup.sessions.dropped_month IS 'The month (UTC) that was dropped with what this sums up, '
+    'and may come back; NULL = that is stored, or went before migration 0036';
 
 CREATE UNIQUE INDEX sessions_key
 ON rollup.sessions (day, session_type, status, department_id, has_project, month) NULLS NOT DISTINCT

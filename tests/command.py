@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest.mock import patch
@@ -154,3 +154,12 @@ def drop_role(dsn: str, name: str) -> None:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
+
+
+def eventually(look: Callable[[], object], within: float = 60) -> float:
+    """Looks again and again, and returns after how many seconds it was so."""
+    began = time.monotonic()
+    while not look():
+        assert time.monotonic() < began + within, f"not within {within} s"
+        time.sleep(0.02)
+    return time.monotonic() - began

@@ -127,14 +127,8 @@ def main() -> None:
             ours = [a + b for a, b in zip(logs, sessions, strict=True)]
             # The median, as autovacuum writes WAL too.
             wal = [
-                statistics.median(runs)
-                for runs in zip(
-                    *(
-                        [wal_of(db, dsn, script, chosen.inserts) for script in (OUR_INSERT, THEIR_INSERT)]
-                        for _ in range(chosen.rounds)
-                    ),
-                    strict=True,
-                )
+                statistics.median(wal_of(db, dsn, script, chosen.inserts) for _ in range(chosen.rounds))
+                for script in (OUR_INSERT, THEIR_INSERT)
             ]
     print_table(
         "size",

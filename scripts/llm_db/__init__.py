@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.3.0.dev0"
 
 
 def sql_root() -> Path:

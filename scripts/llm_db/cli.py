@@ -11,6 +11,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, is_dataclass
+from datetime import date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import psycopg
@@ -44,7 +46,8 @@ examples:
   llm-db status --check                          for CI: exit code 3 when something is pending
   llm-db doctor                                  what is wrong, or soon will be, and the statement against it
   llm-db report                                  which reports there are
-  llm-db load requests.csv                       request logs from CSV or NDJSON
+  llm-db load requests.csv                       request logs from CSV, NDJSON or Parquet
+  llm-db archive 2025-03 march.parquet           a month in a file, before it is dropped
   llm-db maintain                                every minute, from cron: what upkeep is due
 
 exit codes: 0 done, 1 SQL failed or rows rejected, 2 usage or connection, 3 pending (status --check),
@@ -217,9 +220,18 @@ def parser() -> argparse.ArgumentParser:
     )
     doctor.add_argument("--json", action="store_true", help="for programs")
 
-    loader = command("load", run_load, "load request logs from CSV or NDJSON", "  llm-db load requests.csv")
+    loader = command("load", run_load, "load request logs from CSV, NDJSON or Parquet", "  llm-db load requests.csv")
     load_options.add(loader)
     add_patience(loader)
+
+    archiver = command(
+        "archive",
+        run_archive,
+        "write a month of sessions and logs to a Parquet file, which load brings back",
+        "  llm-db archive 2025-03 march.parquet",
+    )
+    archiver.add_argument("month", type=month, metavar="MONTH", help="such as 2025-03, that is UTC")
+    archiver.add_argument("file", type=Path, metavar="FILE", help="a new one; it is read back before it gets this name")
 
     shown = command(
         "report",
@@ -281,7 +293,7 @@ def parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--logs", type=positive, default=100_000, metavar="N", help="how many logs (default 100000)")
 
-    for working in (migrate, rollback, repair, loader, upkeep, spread, demo):
+    for working in (migrate, rollback, repair, loader, archiver, upkeep, spread, demo):
         working.add_argument("--json", action="store_true", help="for programs, at the end; progress goes to stderr")
 
     command("serve", run_serve, "keep the embedded PostgreSQL of this folder up until Ctrl-C", "  llm-db serve")
@@ -324,6 +336,13 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return int(text)
+
+
+def month(text: str) -> date:
+    try:
+        return datetime.strptime(text, "%Y-%m").date()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is not a month, such as 2025-03") from None
 
 
 @contextmanager
@@ -491,6 +510,20 @@ def run_load(options: argparse.Namespace, output: Output) -> int:
     from llm_db.load import command
 
     return command.run(options, lambda: working(options), output, conduct(options))
+
+
+def run_archive(options: argparse.Namespace, output: Output) -> Exit:
+    from llm_db import archive
+
+    with (
+        database.opened(options.target) as connection,
+        with_rights(options, connection),
+        database.reading(connection, "REPEATABLE READ"),
+    ):
+        output.document = archive.archive(connection, options.month, options.file, output.warn)
+    told = "{file}: {month} with {sessions:,} sessions and {logs:,} logs in {bytes:,} bytes, read back and compared"
+    output.say(told.format(**output.document))
+    return Exit.DONE
 
 
 def run_report(options: argparse.Namespace, output: Output) -> int:

@@ -70,7 +70,7 @@ TRIGGERS_FIRE = (
     "SELECT pg_catalog.set_config('session_replication_role', 'origin', false)"
     " WHERE pg_catalog.current_setting('session_replication_role') <> 'origin'"
 )
-READING = f"SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY; {SESSION.replace('SET ', 'SET LOCAL ')}"
+READING = f"SET TRANSACTION READ ONLY; {SESSION.replace('SET ', 'SET LOCAL ')}"
 
 PID = "SELECT pg_catalog.pg_backend_pid()"
 # How long a pooler may take to give a second client a session.
@@ -176,10 +176,10 @@ def opened(target: Target) -> Iterator[psycopg.Connection]:
 
 
 @contextmanager
-def reading(connection: psycopg.Connection) -> Iterator[psycopg.Connection]:
+def reading(connection: psycopg.Connection, isolation: str = "READ COMMITTED") -> Iterator[psycopg.Connection]:
     """A transaction that only reads, and leaves nothing in the session."""
     with connection.transaction():
-        connection.execute(READING)
+        connection.execute(f"SET TRANSACTION ISOLATION LEVEL {isolation}; {READING}")
         yield connection
 
 

@@ -7,6 +7,7 @@ from llm_db.queries import query
 # Of commands that need less than owning what is there.
 QUERIES = {
     "report": "rights_report",
+    "archive": "rights_archive",
     "load": "rights_load",
     "maintain": "rights_maintain",
     "doctor": "rights_maintain",

@@ -21,7 +21,10 @@ from conftest import Company, found_company, migrate_template
 from rollup_model import assert_exact, make_model
 
 FAKETIME = os.environ.get("LLM_DB_TEST_FAKETIME")
-pytestmark = pytest.mark.skipif(not FAKETIME, reason="LLM_DB_TEST_FAKETIME names no libfaketime")
+pytestmark = [
+    pytest.mark.skipif(not FAKETIME, reason="LLM_DB_TEST_FAKETIME names no libfaketime"),
+    pytest.mark.once("under libfaketime 16.14 has ended by itself, before any clock was set; ours goes by no version"),
+]
 
 STEPS = size(6, 60)
 KEPT = 13

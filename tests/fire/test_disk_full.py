@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -298,6 +299,23 @@ def test_no_room_for_a_page(dsn: str, small: Disk, before: str | None) -> None:
     assert "hint: make room" in done.stderr
     assert [file.name for file in small.folder.iterdir() if file.name != "ballast"] == ["page.html"] * bool(before)
     assert before is None or page.read_text() == before
+
+
+def test_no_room_for_an_archive(db: psycopg.Connection, dsn: str, company_of_db: Company, small: Disk) -> None:
+    db.execute(
+        "INSERT INTO llm.session_logs (session_id, deployment_id, response_s3_path)"
+        " SELECT %s, %s, 's3://bucket/' || gen_random_uuid() FROM generate_series(1, 2000)",
+        [company_of_db.session_id, company_of_db.deployment_id],
+    )
+    file = small.folder / "month.parquet"
+    command = ["archive", f"{datetime.now(UTC):%Y-%m}", str(file), "--dsn", dsn]
+    small.fill(8192)
+    done = llm_db(*command)
+    assert (done.returncode, f"Cannot write {file}: No space left on device." in done.stderr) == (1, True), done.stderr
+    assert "hint: make room, and run this again" in done.stderr
+    assert [file.name for file in small.folder.iterdir()] == ["ballast"]
+    small.make_room()
+    assert llm_db(*command).returncode == 0
 
 
 @pytest.mark.parametrize(

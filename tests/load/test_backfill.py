@@ -222,7 +222,9 @@ WITH tables AS (
     UNION ALL
     SELECT 'column', t.name, concat_ws('|', a.attnum, a.attname, a.atttypid, a.attnotnull, a.attgenerated,
         a.attidentity, a.attislocal, a.attinhcount, a.attstorage, a.attcompression, a.attstattarget, a.attacl,
-        a.attoptions, pg_get_expr(d.adbin, d.adrelid), col_description(t.oid, a.attnum))
+        -- PostgreSQL's own number of the column's type, since 15.20.
+        ARRAY(SELECT o FROM unnest(a.attoptions) AS o WHERE o NOT LIKE 'pg_attver=%%'),
+        pg_get_expr(d.adbin, d.adrelid), col_description(t.oid, a.attnum))
     FROM tables AS t INNER JOIN pg_attribute AS a ON t.oid = a.attrelid AND a.attnum > 0
     LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     UNION ALL

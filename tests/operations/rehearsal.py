@@ -4,7 +4,7 @@ import shlex
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from cluster import Cluster
-from command import documented
+from command import documented, eventually
 from company import found
 from llm_db import check, database, migrate
 
@@ -106,13 +106,6 @@ def follow(cluster: Cluster, page: str, name: str, backup: Path | None = None, *
     exports = "".join(f"export {name}={shlex.quote(str(value))}\n" for name, value in given.items())
     text = documented(page, name).replace("/backup", str(backup))
     cluster.run("/bin/bash", "-euo", "pipefail", "-c", exports + text)
-
-
-def eventually(is_so: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 # Open time, closed time, and a time for which there is no month.

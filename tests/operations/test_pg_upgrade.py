@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 import psycopg
@@ -19,20 +18,18 @@ pytestmark = pytest.mark.skipif(bool(newer_bins()), reason="rehearsed once, on t
 PAGE = "docs/upgrade-postgresql.md"
 
 
-@cache
 def numbers_types(bin_folder: Path) -> bool:
     """Whether the server numbers the changes of a column's type, for which its pg_dump must be of the same day."""
     # `postgres --describe-config` is silent about developers' settings.
     return b"composite_type_mismatch" in (bin_folder / "postgres").read_bytes()
 
 
-# The oldest release that can be upgraded to this one, and the oldest that is too new.
-SOURCES = {
-    too_new: folder
-    for folder in reversed(older_bins().values())
-    if not newer_bins()
-    for too_new in [numbers_types(folder) and not numbers_types(server_bin())]
-}
+def oldest(too_new: bool) -> Path:
+    """The programs of the oldest release that can be upgraded to this one, or whose minor release is too new for it."""
+    for folder in older_bins().values():
+        if (numbers_types(folder) and not numbers_types(server_bin())) == too_new:
+            return folder
+    pytest.skip("there is no such release of PostgreSQL here")
 
 
 @contextmanager
@@ -51,9 +48,8 @@ def upgrade(old: Cluster, new: Cluster) -> None:
     follow(new, PAGE, "pg_upgrade", LOCALE="C", **folders)
 
 
-@pytest.mark.skipif(False not in SOURCES, reason="no older release of PostgreSQL is here")
 def test_pg_upgrade_changes_nothing(should: psycopg.Connection) -> None:
-    with with_rows(SOURCES[False]) as old, Cluster(server_bin()) as new:
+    with with_rows(oldest(too_new=False)) as old, Cluster(server_bin()) as new:
         dsn, same = database_of(old), database_of(new)
         told, logs, version = reports(dsn), logs_of(dsn), value(dsn, "SHOW server_version_num")
         upgrade(old, new)
@@ -70,9 +66,8 @@ def test_pg_upgrade_changes_nothing(should: psycopg.Connection) -> None:
             assert_exact(db)
 
 
-@pytest.mark.skipif(True not in SOURCES, reason="no older release whose minor release is newer is here")
 def test_pg_upgrade_of_an_older_day_leaves_the_old_server_as_it_was() -> None:
-    with with_rows(SOURCES[True]) as old, Cluster(server_bin()) as new:
+    with with_rows(oldest(too_new=True)) as old, Cluster(server_bin()) as new:
         dsn = database_of(old)
         logs = logs_of(dsn)
         with pytest.raises(pytest.UsageError, match="Restoring database schemas") as failure:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from rehearsal import database_of, drift, eventually, follow, goes_on, logs_of, reports, writing
+from rehearsal import database_of, drift, follow, goes_on, logs_of, reports, writing
 
 from cluster import Cluster, newer_bins
-from command import ROOT, value
+from command import ROOT, eventually, value
 from rollup_model import assert_exact, make_model
 
 pytest_plugins = ["servers"]

@@ -8,10 +8,10 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
-from rehearsal import database_of, drift, eventually, follow, goes_on, logs_of, reports, writing
+from rehearsal import database_of, drift, follow, goes_on, logs_of, reports, writing
 
 from cluster import Cluster, newer_bins
-from command import ROOT, documented, execute, llm_db, value
+from command import ROOT, documented, eventually, execute, llm_db, value
 from logins import LOGINS, logins_of_the_page
 from rollup_model import assert_exact, make_model
 
@@ -31,6 +31,10 @@ def standby(primary: Cluster) -> Iterator[Cluster]:
         cluster.configure({})
         cluster.start()
         yield cluster
+    # A worker of the test run may come back to this module, and the primary is still there.
+    eventually(lambda: value(primary.dsn, "SELECT NOT bool_or(active) FROM pg_replication_slots"))
+    execute(primary.dsn, "SELECT pg_drop_replication_slot('llm_standby')")
+    execute(primary.dsn, "DROP ROLE llm_standby")
 
 
 def caught_up(primary: Cluster, standby: Cluster) -> None:

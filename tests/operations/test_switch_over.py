@@ -11,7 +11,6 @@ from rehearsal import (
     SESSION,
     database_of,
     drift,
-    eventually,
     follow,
     goes_on,
     logs_of,
@@ -20,7 +19,7 @@ from rehearsal import (
 )
 
 from cluster import Cluster, newer_bins, running, server_bin
-from command import documented, execute, value
+from command import documented, eventually, execute, value
 from rollup_model import assert_exact, make_model
 
 pytest_plugins = ["servers"]

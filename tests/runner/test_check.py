@@ -35,7 +35,7 @@ def lines(dsn: str, should: psycopg.Connection) -> list[str]:
 
 # Statement, and the lines it makes.
 DRIFT = {
-    "schema missing": ("DROP SCHEMA ops CASCADE", ["schema ops: missing"]),
+    "schema missing": ("DROP SCHEMA ops CASCADE", ["schema ops: missing", "trigger rollup."]),
     "schema comment": (
         "COMMENT ON SCHEMA ops IS 'mine'",
         ["schema ops: comment is mine, should be What DBAs read and call: "],

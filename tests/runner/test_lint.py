@@ -131,7 +131,7 @@ def test_what_was_released_is_never_edited(tmp_path):
 
 def test_every_release_is_on_the_list():
     listed = {line.split()[1] for line in (ROOT / "migrations" / "RELEASED").read_text().splitlines()}
-    released = {path.name for path in (ROOT / "migrations").glob("*.sql") if path.name[:4] <= "0008"}
+    released = {path.name for path in (ROOT / "migrations").glob("*.sql") if path.name[:4] <= "0035"}
     assert listed == released
 
 

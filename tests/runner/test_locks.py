@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -14,7 +13,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from command import ROOT, checkout, environment, execute, llm_db, value
+from command import ROOT, checkout, environment, eventually, execute, llm_db, value
 from llm_db.backend import Backend, Conduct
 from llm_db.errors import Problem
 from llm_db.turn import LOCK
@@ -35,14 +34,6 @@ def start(dsn: str, root: Path, *arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def eventually(look: Callable[[], object], within: float) -> float:
-    began = time.monotonic()
-    while not look():
-        assert time.monotonic() < began + within, f"not within {within} s"
-        time.sleep(0.02)
-    return time.monotonic() - began
 
 
 def sleeping(dsn: str) -> object:

@@ -1,6 +1,5 @@
 """Half a month, in every state that DETACH and DROP by hand can leave it in: shown, refused by name, and repaired."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ import psycopg
 import pytest
 from psycopg import errors, sql
 
+from command import eventually
 from conftest import Company, refused
 
 STATES = ["attached", "not attached", "missing"]
@@ -302,11 +302,8 @@ def test_who_waits_for_a_month_sees_its_rows(
         changing.execute(change)
         asked = [pool.submit(one.execute, queries[name], prepare=bool(often)) for name, often, one in connections]
         pids = [connection.info.backend_pid for *_, connection in connections]
-        deadline = time.monotonic() + 20
-        while db.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = ANY(%s)", [pids]).fetchone() != (
-            len(pids),
-        ):
-            assert time.monotonic() < deadline
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = ANY(%s)"
+        eventually(lambda: db.execute(waiting, [pids]).fetchone() == (len(pids),), 20)
         changing.commit()
         told = {(name, often): answer.result().fetchone()[0]
                 for (name, often, _), answer in zip(connections, asked, strict=True)}  # fmt: skip

@@ -138,7 +138,7 @@ def test_times_carry_their_zone(db: psycopg.Connection) -> None:
             AND c.data_type IN ('timestamp without time zone', 'time without time zone', 'date')
     """
     assert set(db.execute(query)) == {
-        ("rollup", column) for column in ("day", "month", "activity_before", "local_hour")
+        ("rollup", column) for column in ("day", "month", "dropped_month", "activity_before", "local_hour")
     }
 
 

@@ -34,14 +34,23 @@ BEGIN
         IF FOUND THEN
             RETURN 0;
         END IF;
+        -- One look at pg_locks. Between two, a process may end the transaction of which the first look has seen the
+        -- number, and queue in its next one.
         taken := (
-            SELECT max(k.objid::bigint)
-            FROM pg_catalog.pg_locks AS k
-            INNER JOIN pg_catalog.pg_locks AS w ON k.pid = w.pid
-            WHERE k.locktype = 'advisory' AND k.objsubid = 2
-                AND k.classid = (uuid_hash(another)::bigint & 4294967295)::oid
-                AND w.locktype = 'relation' AND w.relation = 'llm.append_turn'::regclass AND NOT w.granted
-                AND w.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
+            SELECT max(q.taken)
+            FROM (
+                SELECT
+                    max(k.objid::bigint) FILTER (
+                        WHERE k.locktype = 'advisory' AND k.objsubid = 2
+                            AND k.classid = (uuid_hash(another)::bigint & 4294967295)::oid
+                    ) AS taken
+                FROM pg_catalog.pg_locks AS k
+                GROUP BY k.pid
+                HAVING bool_or(
+                    k.locktype = 'relation' AND k.relation = 'llm.append_turn'::regclass AND NOT k.granted
+                    AND k.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
+                )
+            ) AS q
         );
         IF taken IS NOT NULL THEN
             RETURN taken;

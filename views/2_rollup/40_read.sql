@@ -285,13 +285,17 @@ CREATE OR REPLACE FUNCTION rollup.session_sums(
     started_from timestamptz, started_before timestamptz, ended_from timestamptz, ended_before timestamptz,
     logged_before timestamptz
 )
-RETURNS SETOF rollup.sessions
+RETURNS TABLE (
+    day date, month date, department_id bigint, sessions bigint, duration_us numeric, requests bigint,
+    requests_without_tokens bigint, tokens bigint, has_project boolean, session_type text, status text
+)
 LANGUAGE plpgsql
 STABLE
 SET plan_cache_mode = force_custom_plan
 SET jit = off
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
 DECLARE
     lowest constant uuid := rollup.first_ended(ended_from, ended_before);
 BEGIN
@@ -334,7 +338,10 @@ REVOKE ALL ON FUNCTION rollup.session_sums(timestamptz, timestamptz, timestamptz
 CREATE OR REPLACE FUNCTION rollup.session_log_sums(
     logged_from timestamptz, logged_before timestamptz, ended_before timestamptz
 )
-RETURNS SETOF rollup.sessions
+RETURNS TABLE (
+    day date, month date, department_id bigint, sessions bigint, duration_us numeric, requests bigint,
+    requests_without_tokens bigint, tokens bigint, has_project boolean, session_type text, status text
+)
 LANGUAGE plpgsql
 STABLE
 SET plan_cache_mode = force_custom_plan
@@ -342,6 +349,7 @@ SET enable_partitionwise_join = on
 SET jit = off
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
 DECLARE
     lowest constant uuid := rollup.first_logged(logged_from, logged_before);
 BEGIN
@@ -366,12 +374,16 @@ COMMENT ON FUNCTION rollup.session_log_sums(timestamptz, timestamptz, timestampt
 REVOKE ALL ON FUNCTION rollup.session_log_sums(timestamptz, timestamptz, timestamptz) FROM public;
 
 CREATE OR REPLACE FUNCTION rollup.open_sessions(noted tstzmultirange)
-RETURNS SETOF rollup.sessions
+RETURNS TABLE (
+    day date, month date, department_id bigint, sessions bigint, duration_us numeric, requests bigint,
+    requests_without_tokens bigint, tokens bigint, has_project boolean, session_type text, status text
+)
 LANGUAGE plpgsql
 STABLE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
 DECLARE
     border constant timestamptz := (SELECT s.closed_before FROM rollup.state AS s);
     zone constant text := (SELECT s.time_zone FROM rollup.state AS s);

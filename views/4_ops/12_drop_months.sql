@@ -182,10 +182,13 @@ BEGIN
             session_type, status
         )
         SELECT
-            s.day, NULL, s.department_id, s.sessions, s.duration_us, s.requests, s.requests_without_tokens, s.tokens,
+            s.day, first_day, s.department_id, rollup.bigint_sum(s.sessions), sum(s.duration_us),
+            rollup.bigint_sum(s.requests), rollup.bigint_sum(s.requests_without_tokens), rollup.bigint_sum(s.tokens),
             s.has_project, s.session_type, s.status
         FROM rollup.open_sessions('{}') AS s
-        WHERE s.month = first_day;
+        WHERE s.month = first_day
+        GROUP BY s.day, s.department_id, s.has_project, s.session_type, s.status;
+        UPDATE rollup.sessions AS r SET month = NULL WHERE r.month = first_day;
     END IF;
     -- Logs first: a session that is still referred to cannot leave.
     FOREACH entity IN ARRAY ARRAY['session_logs', 'sessions'] LOOP

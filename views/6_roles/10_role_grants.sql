@@ -36,8 +36,9 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
     ('llm_loader', 'USAGE', 'SCHEMA', ARRAY['llm', 'llm_db'], NULL),
     ('llm_loader', 'TEMPORARY', 'DATABASE', ARRAY[quote_ident(current_database())], NULL),
     ('llm_loader', 'SELECT', 'TABLE', ARRAY[
-        'llm.session_types', 'llm.projects', 'llm.models', 'llm.model_configs', 'llm.deployments',
-        'llm.prompt_templates_base', 'llm.sessions', 'llm.session_logs', 'llm_db.loads', 'llm_db.load_rejects'
+        'llm.session_statuses', 'llm.session_types', 'llm.projects', 'llm.models', 'llm.model_configs',
+        'llm.deployments', 'llm.prompt_templates_base', 'llm.sessions', 'llm.session_logs', 'llm_db.loads',
+        'llm_db.load_rejects'
     ], NULL),
     ('llm_loader', 'SELECT', 'TABLE', ARRAY['llm.users'], ARRAY['user_id', 'user_email']),
     ('llm_loader', 'INSERT', 'TABLE', ARRAY[
@@ -46,7 +47,7 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
     ('llm_loader', 'UPDATE', 'TABLE', ARRAY['llm.sessions'], ARRAY['start_time', 'end_time']),
     ('llm_loader', 'DELETE', 'TABLE', ARRAY['llm_db.load_rejects'], NULL),
     ('llm_loader', 'EXECUTE', 'ROUTINE', ARRAY[
-        'llm.attach_months()', 'llm.begin_months(date[])', 'llm.create_month(date)'
+        'llm.attach_months()', 'llm.begin_months(date[])', 'llm.create_month(date)', 'llm.return_month(date)'
     ], NULL),
 
     ('llm_operator', 'USAGE', 'SCHEMA', ARRAY['llm', 'ops'], NULL),

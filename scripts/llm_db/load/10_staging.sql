@@ -29,7 +29,10 @@ CREATE TEMPORARY TABLE load_rows (
     user_email             text,
     project_id             bigint,
     project_name           text,
-    session_type           text
+    session_type           text,
+    session_start_time     timestamptz,
+    session_end_time       timestamptz,
+    session_status         text
 );
 
 -- Each bad line once, with the first rule it broke.

@@ -35,7 +35,9 @@ FROM (
 ) AS k
 LEFT JOIN llm.model_configs AS c
     ON (k.config_id IS NULL OR c.config_id = k.config_id)
-    AND (k.config_name IS NULL OR (c.config_name = k.config_name AND c.model_id = k.model_id));
+    AND (k.config_name IS NULL OR c.config_name = k.config_name)
+    -- A log may have a configuration of another model than its deployment's; then only its key tells which.
+    AND (k.config_id IS NOT NULL OR c.model_id = k.model_id);
 
 INSERT INTO pg_temp.load_found (entity, key, columns, given, id)
 SELECT

@@ -8,7 +8,11 @@ SELECT
     r.request_prompt_s3_path, r.response_s3_path,
     (r.owner).id AS user_id, (r.project).id AS project_id,
     coalesce(r.session_type, 'production') AS session_type, r.session_type AS given_type,
-    r.session_id IS NULL AS is_grouped, false AS is_present, NULL::uuid AS present_in,
+    r.session_start_time, r.session_end_time, r.session_status,
+    r.session_id IS NULL AS is_grouped,
+    -- Of a row that is a session without logs there is nothing to load where the database has the session.
+    r.request_time IS NULL AND EXISTS (SELECT FROM llm.sessions AS s WHERE s.session_id = r.session_id) AS is_present,
+    NULL::uuid AS present_in,
     NULL::integer AS present_as,
     coalesce(r.session_id::text, ((r.owner).id, (r.project).id, coalesce(r.session_type, 'production'))::text) AS place,
     r.line <= k.last_line AND d.line IS NULL AS is_known, k.others_are_new,
@@ -58,31 +62,49 @@ FROM pg_temp.load_good
 WHERE NOT is_present
 GROUP BY session_id;
 
--- Given sessions: those of the database, and new ones as the first row that names their user has them.
+-- Given sessions: those of the database, and new ones as the first row that names their user has them. When a new one
+-- began and how it ended is what that row says; what it does not say follows from the session's requests.
 CREATE TEMPORARY TABLE load_sessions AS
-SELECT s.session_id, s.user_id, s.project_id, s.session_type, false AS is_new
+SELECT
+    s.session_id, s.user_id, s.project_id, s.session_type, NULL::timestamptz AS start_time,
+    NULL::timestamptz AS end_time, NULL::text AS status, false AS is_new
 FROM llm.sessions AS s
 WHERE s.session_id IN (SELECT g.session_id FROM pg_temp.load_good AS g);
 
-INSERT INTO pg_temp.load_sessions (session_id, user_id, project_id, session_type, is_new)
-SELECT DISTINCT ON (g.session_id) g.session_id, g.user_id, g.project_id, g.session_type, true
+INSERT INTO pg_temp.load_sessions (
+    session_id, user_id, project_id, session_type, start_time, end_time, status, is_new
+)
+SELECT DISTINCT ON (g.session_id)
+    g.session_id, g.user_id, g.project_id, g.session_type, g.session_start_time, g.session_end_time, g.session_status,
+    true
 FROM pg_temp.load_good AS g
 WHERE NOT g.is_grouped AND g.user_id IS NOT NULL
     AND NOT EXISTS (SELECT FROM pg_temp.load_sessions AS s WHERE s.session_id = g.session_id)
 ORDER BY g.session_id, g.line;
 
--- Each row with its session as it would be written.
-CREATE TEMPORARY VIEW load_session_rows AS
+-- Each session as it would be written, if it is new or widened.
+CREATE TEMPORARY VIEW load_written AS
 SELECT
-    g.line, g.session_id, s.user_id, s.project_id, s.session_type,
-    least(w.start_time, p.first_time) AS start_time,
-    CASE WHEN s.is_new OR w.end_time IS NOT NULL THEN greatest(w.end_time, p.last_time) END AS end_time,
-    coalesce(w.status, 'completed') AS status
+    s.session_id, s.user_id, s.project_id, s.session_type, s.is_new,
+    CASE WHEN s.is_new THEN coalesce(s.start_time, p.first_time) ELSE least(w.start_time, p.first_time) END
+        AS start_time,
+    CASE
+        WHEN s.status = 'running' THEN s.end_time
+        WHEN s.is_new THEN coalesce(s.end_time, p.last_time)
+        WHEN w.end_time IS NOT NULL THEN greatest(w.end_time, p.last_time)
+    END AS end_time,
+    coalesce(w.status, s.status, 'completed') AS status
+FROM pg_temp.load_sessions AS s
+INNER JOIN pg_temp.load_spans AS p ON s.session_id = p.session_id
+LEFT JOIN llm.sessions AS w ON s.session_id = w.session_id
+WHERE s.is_new OR p.first_time < w.start_time OR p.last_time > w.end_time;
+
+-- The same for each row.
+CREATE TEMPORARY VIEW load_session_rows AS
+SELECT g.line, w.* -- noqa: AM04
 FROM pg_temp.load_good AS g
-INNER JOIN pg_temp.load_sessions AS s ON g.session_id = s.session_id
-INNER JOIN pg_temp.load_spans AS p ON g.session_id = p.session_id
-LEFT JOIN llm.sessions AS w ON g.session_id = w.session_id
-WHERE NOT g.is_present AND (s.is_new OR p.first_time < w.start_time OR p.last_time > w.end_time);
+INNER JOIN pg_temp.load_written AS w ON g.session_id = w.session_id
+WHERE NOT g.is_present;
 
 -- Up to which number each session is taken, by the database's logs and by rows of the file that give one.
 CREATE TEMPORARY VIEW load_taken AS
@@ -105,6 +127,6 @@ FROM (
         *,
         row_number() OVER (PARTITION BY session_id, log_sequence IS NULL ORDER BY request_time, line) AS n
     FROM pg_temp.load_good
-    WHERE NOT is_present
+    WHERE NOT is_present AND request_time IS NOT NULL
 ) AS g
 LEFT JOIN pg_temp.load_taken AS t ON g.session_id = t.session_id;

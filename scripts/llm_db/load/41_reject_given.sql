@@ -14,6 +14,13 @@ CROSS JOIN LATERAL (
     (
         g.given_type <> s.session_type,
         'session_type', g.given_type, 'the session is of session_type ' || s.session_type
+    ),
+    (
+        s.is_new AND (
+            g.session_start_time <> coalesce(s.start_time, 'infinity')
+            OR g.session_end_time <> coalesce(s.end_time, 'infinity') OR g.session_status <> coalesce(s.status, '')
+        ),
+        'session_start_time + session_end_time + session_status', '', 'the first row of the session says otherwise'
     )
 ) AS b (broken, column_name, value, rule)
 WHERE b.broken AND NOT g.is_grouped

@@ -1,11 +1,10 @@
 -- The sessions to be made, and which lie in a month that is filled beside the others. There all sessions are new.
 CREATE TEMPORARY TABLE load_new_sessions AS
 SELECT
-    s.session_id, s.user_id, s.project_id, p.first_time AS start_time, p.last_time AS end_time, s.session_type,
+    s.*, -- noqa: AM04
     date_trunc('month', llm.uuidv7_time(s.session_id) AT TIME ZONE 'UTC')
     IN (SELECT b.month FROM pg_temp.load_beside AS b) AS is_beside
-FROM pg_temp.load_sessions AS s
-INNER JOIN pg_temp.load_spans AS p ON s.session_id = p.session_id
+FROM pg_temp.load_written AS s
 WHERE s.is_new;
 
 ANALYZE pg_temp.load_new_sessions;

@@ -1,4 +1,4 @@
 INSERT INTO llm.sessions (session_id, user_id, project_id, start_time, end_time, session_type, status)
-SELECT session_id, user_id, project_id, start_time, end_time, session_type, 'completed'
+SELECT session_id, user_id, project_id, start_time, end_time, session_type, status
 FROM pg_temp.load_new_sessions
 WHERE NOT is_beside

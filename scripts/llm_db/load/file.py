@@ -13,10 +13,11 @@ from typing import BinaryIO
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from llm_db.errors import Problem, printable
+from llm_db.load import parquet
 from llm_db.load.mapping import Reader, Source, parse_mapping, refuse_incomplete
 from llm_db.load.records import Notes, Record, csv_records, ndjson_records, read_header
 
-FORMATS = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson"}
+FORMATS = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
 STDIN = Path("-")
 CHUNK = 1 << 20
 
@@ -32,14 +33,17 @@ class LogFile:
     size: int
     # Where what is told of its lines is written: beside it, or for a pipe in the current folder.
     beside: Path
+    # Of Parquet: how many rows it has, and the first day of the month that it is the archive of.
+    rows: int | None = None
+    archive_of: str | None = None
 
     @property
     def name(self) -> str:
         """As the database keeps it. A name need not be UTF-8."""
         return printable(self.beside.name)
 
-    def percent(self) -> int:
-        return min(100 * self.file.tell() // self.size, 100)
+    def percent(self, read: int) -> int:
+        return 100 * read // self.rows if self.rows else min(100 * self.file.tell() // self.size, 100)
 
     def digests(self, sizes: Iterable[int]) -> dict[int, str]:
         """SHA-256 of its first bytes, for each of these sizes that it has, and of all of them."""
@@ -103,17 +107,28 @@ def opened(path: Path, given_format: str | None, pairs: Sequence[str], zone: str
         except OSError as error:
             raise Problem(f"Cannot read {path}: {error.strerror}.", "check the path and its permissions") from None
         refuse_other_formats(path, head)
-        kind = file_format(path, given_format)
+        kind = given_format or ("parquet" if head == parquet.MAGIC else format_by_name(path))
         file.seek(3 if head.startswith(b"\xef\xbb\xbf") else 0)
         notes = Notes()
-        if kind == "csv":
+        rows = archive_of = None
+        if kind == "parquet":
+            source = parquet.opened(file, path)
+            header = parquet.columns(source, path)
+            rows, archive_of = source.metadata.num_rows, parquet.archive_of(source)
+            mapping = parse_mapping(pairs, header)
+            refuse_incomplete(mapping)
+            notes.columns.update(dict.fromkeys(header))
+            used = [column for column in header if any(column in given.columns for given in mapping.values())]
+            records = parquet.records(source, used, path)
+        elif kind == "csv":
             header = read_header(file, path)
             mapping, records = parse_mapping(pairs, header), csv_records(file, header, notes)
             refuse_incomplete(mapping)
         else:
             mapping, records = parse_mapping(pairs, None), ndjson_records(file, notes)
         beside = Path("pipe") if is_pipe else path
-        yield LogFile(path, mapping, Reader(mapping, of_times), records, notes, file, size, beside)
+        reader = Reader(mapping, of_times, trimmed=kind != "parquet")
+        yield LogFile(path, mapping, reader, records, notes, file, size, beside, rows, archive_of)
 
 
 def seekable(path: Path, closing: ExitStack) -> tuple[BinaryIO, bool]:
@@ -129,11 +144,9 @@ def seekable(path: Path, closing: ExitStack) -> tuple[BinaryIO, bool]:
     return spool, True
 
 
-def file_format(path: Path, given: str | None) -> str:
-    if given:
-        return given
+def format_by_name(path: Path) -> str:
     if path.suffix.lower() not in FORMATS:
-        raise Problem(f"{path} does not say by its name what it is.", "add --format csv or --format ndjson")
+        raise Problem(f"{path} does not say by its name what it is.", "add --format csv, ndjson or parquet")
     return FORMATS[path.suffix.lower()]
 
 

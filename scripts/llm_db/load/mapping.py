@@ -48,6 +48,9 @@ TARGETS: dict[str, Callable[..., object]] = {
     "project_id": integer,
     "project_name": name,
     "session_type": name,
+    "session_start_time": time,
+    "session_end_time": time,
+    "session_status": name,
 }
 
 # A key, and the names that can stand for it.
@@ -135,16 +138,22 @@ def refuse_incomplete(mapping: dict[str, Source]) -> None:
             "No column gives the session or its user.",
             "map session_id, user_id or user_email, for example --map \"user_email='kim@example.com'\"",
         )
-    if "log_sequence" in mapping and "session_id" not in mapping:
-        raise Problem("log_sequence is given without session_id.", "map session_id too, or rename the column")
+    if "session_id" not in mapping:
+        for target in ("log_sequence", "session_start_time", "session_end_time", "session_status"):
+            if target in mapping:
+                raise Problem(f"{target} is given without session_id.", "map session_id too, or rename the column")
 
 
 class Reader:
     """Turns records into rows for COPY, in the mapping's order."""
 
-    def __init__(self, mapping: dict[str, Source], zone: tzinfo) -> None:
+    def __init__(self, mapping: dict[str, Source], zone: tzinfo, trimmed: bool = True) -> None:
         self.columns = ("line", "raw", "bad_column", "bad_value", "bad_rule", *mapping)
-        self.cells = [cell_reader(target, source, zone) for target, source in mapping.items()]
+        # A row that tells when a session began may be a session without logs.
+        required = mapping.keys() & {"request_time"} if "session_start_time" not in mapping else ()
+        self.cells = [
+            cell_reader(target, source, zone, target in required, trimmed) for target, source in mapping.items()
+        ]
         self.nothing = [COPY_NULL] * len(mapping)
 
     def row(self, record: Record) -> str:
@@ -159,7 +168,9 @@ class Reader:
         return "\t".join([str(record.line), escaped(record.raw), wrong, *cells]) + "\n"
 
 
-def cell_reader(target: str, source: Source, zone: tzinfo) -> Callable[[Mapping[str, object]], str]:
+def cell_reader(
+    target: str, source: Source, zone: tzinfo, required: bool, trimmed: bool
+) -> Callable[[Mapping[str, object]], str]:
     convert = partial(time, zone=zone) if TARGETS[target] is time else TARGETS[target]
     if source.constant is not None:
         try:
@@ -169,13 +180,15 @@ def cell_reader(target: str, source: Source, zone: tzinfo) -> Callable[[Mapping[
         return lambda values: constant
     if len(source.columns) > 1:
         return partial(total, source.columns)
-    return partial(cell, source.columns[0], convert, target == "request_time")
+    return partial(cell, source.columns[0], convert, required, trimmed)
 
 
-def cell(column: str, convert: Callable[[str], object], required: bool, values: Mapping[str, object]) -> str:
+def cell(
+    column: str, convert: Callable[[str], object], required: bool, trimmed: bool, values: Mapping[str, object]
+) -> str:
     value = values.get(column)
     try:
-        text = plain(value)
+        text = plain(value, trimmed)
         if text is not None:
             return str(convert(text))
     except BadValue as bad:
@@ -187,7 +200,7 @@ def cell(column: str, convert: Callable[[str], object], required: bool, values: 
 
 def total(columns: tuple[str, ...], values: Mapping[str, object]) -> str:
     """Half a sum is neither the sum nor unknown."""
-    parts = [cell(column, integer, False, values) for column in columns]
+    parts = [cell(column, integer, False, True, values) for column in columns]
     missing = [column for column, part in zip(columns, parts, strict=True) if part == COPY_NULL]
     if len(missing) == len(columns):
         return COPY_NULL
@@ -199,12 +212,12 @@ def total(columns: tuple[str, ...], values: Mapping[str, object]) -> str:
     return str(added)
 
 
-def plain(value: object) -> str | None:
-    """A value as trimmed text; None where there is none."""
+def plain(value: object, trimmed: bool) -> str | None:
+    """A value as text, None where there is none. A format with types has no blanks that are not meant."""
     if value is None:
         return None
     if isinstance(value, str):
-        return value.strip() or None
+        return (value.strip() if trimmed else value) or None
     if isinstance(value, bool | dict | list):
         raise BadValue("not a plain value")
     return str(value)

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 DESCRIPTION = """\
-Load request logs from a CSV file with a header, or from NDJSON (one JSON object per line), in UTF-8. FILE may be a
-pipe; - is the standard input.
+Load request logs from a CSV file with a header, from NDJSON (one JSON object per line), both in UTF-8, or from Parquet,
+such as `llm-db archive` writes. FILE may be a pipe; - is the standard input.
 
 A column named like a target is read as it; --map names the others, and --map "TARGET=''" leaves one out. Who maps a
 name (user_email) is not asked for its key (user_id), nor the other way round. The targets:
@@ -20,11 +20,15 @@ name (user_email) is not asked for its key (user_id), nor the other way round. T
   project_id | project_name, session_type    session_type is 'production' if not given
   config_id | config_name                    config_name is looked up in the deployment's model
   template_id | template_name, version       without version, if there is only one
+  session_start_time, session_end_time, session_status
+                                             of a session that is made; without them its requests say when it was, and
+                                             it is 'completed'
   request_prompt_s3_path, response_s3_path
 
 Sessions. Rows without session_id are grouped into sessions: one user, project and session_type, and less than 30
 minutes from one request to the next, within this file. A session_id that the database has is continued (and its
-start_time and end_time widened); one that it does not have is made, with status 'completed'.
+start_time and end_time widened); one that it does not have is made. A row that has session_start_time and nothing of a
+request is a session without logs.
 
 Twice. A row that the database has already is not loaded again. It is certain to be there by its session_id and
 log_sequence, or if an earlier load has read it from this very file, which may have grown since. Any other row that is
@@ -33,17 +37,18 @@ or another row of the file, may be that request or another one: it is not loaded
 exit code is 1. If these are other requests, run the same command with --new. Within a file, identical rows without
 log_sequence are kept, and counted; --reject-duplicates rejects them.
 
-Bad rows go to FILE.rejects.csv with line, column, value and the rule they broke; all other rows are loaded, in one
-transaction. llm_db.load_rejects has the same lines for 30 days. For a pipe, FILE is ./pipe. Months are made where they
-are missing, from ten years before this month to one year after it; rows of others are rejected without --any-month.
-A new month with more than 2,000 rows is filled beside the others and attached at the end, which is faster. Rows of a
-month that cannot be made now go to DEFAULT.
+Bad rows go to FILE.rejects.csv with line (of Parquet: row), column, value and the rule they broke; all other rows are
+loaded, in one transaction. llm_db.load_rejects has the same lines for 30 days. For a pipe, FILE is ./pipe. Months are
+made where they are missing, from ten years before this month to one year after it; rows of others are rejected without
+--any-month. A new month with more than 2,000 rows is filled beside the others and attached at the end, which is faster.
+Rows of a month that cannot be made now go to DEFAULT.
 """
 
 EXAMPLES = """\
 examples:
   llm-db load requests.csv
   llm-db load requests.ndjson --map request_time=ts --map user_email=user
+  llm-db load march.parquet                 what `llm-db archive 2025-03 march.parquet` wrote
   zcat requests.csv.gz | llm-db load - --format csv
   llm-db load code.csv --map request_time=TIMESTAMP --map token_used=ContextTokens+GeneratedTokens \\
       --map "server_name='code'" --map "user_email='trace@example.com'"
@@ -57,7 +62,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.epilog = EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("file", metavar="FILE", type=Path, help=".csv, .ndjson or .jsonl, or - for the standard input")
+    parser.add_argument("file", metavar="FILE", type=Path, help=".csv, .ndjson, .jsonl, .parquet, or - for a pipe")
     parser.add_argument(
         "--map",
         action="append",
@@ -65,7 +70,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="TARGET=SOURCE",
         help="SOURCE is a column, a sum of columns (token_used=A+B), or a constant (a number, or 'text' in quotes)",
     )
-    parser.add_argument("--format", choices=["csv", "ndjson"], help="where the file's name does not tell")
+    parser.add_argument("--format", choices=["csv", "ndjson", "parquet"], help="where the file's name does not tell")
     parser.add_argument(
         "--time-zone", default="UTC", metavar="ZONE", help="of times that have none, e.g. Asia/Seoul (default UTC)"
     )

@@ -73,9 +73,13 @@ def read_header(file: io.BufferedReader, path: Path) -> list[str]:
         raise Problem(f"The first line of {path} is not CSV: {error}.", "is it a CSV file with a header?") from None
     if not any(names):
         raise Problem(f"The first line of {path} is blank.", "the first line must name the columns")
-    if twice := sorted({item for item in names if names.count(item) > 1}):
-        raise Problem(f"{path} names a column twice: {', '.join(twice)}.", "rename one of them in the first line")
+    refuse_twice(names, path)
     return names
+
+
+def refuse_twice(names: list[str], path: Path) -> None:
+    if twice := sorted({item for item in names if names.count(item) > 1}):
+        raise Problem(f"{path} names a column twice: {', '.join(twice)}.", "rename one of them")
 
 
 def csv_records(file: io.BufferedReader, names: list[str], notes: Notes) -> Iterator[Record]:

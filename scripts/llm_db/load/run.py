@@ -45,7 +45,7 @@ TABLES = {REJECTS: "pg_temp.load_bad", PRESENT: "pg_temp.load_listed"}
 class Progress:
     """Says on stderr how far we are, once that takes longer than a glance."""
 
-    def __init__(self, percent: Callable[[], int], tell: Callable[[str], None]) -> None:
+    def __init__(self, percent: Callable[[int], int], tell: Callable[[str], None]) -> None:
         self.percent, self.note = percent, tell
         self.started = self.said = time.monotonic()
 
@@ -53,7 +53,7 @@ class Progress:
         now = time.monotonic()
         if now - self.said >= PROGRESS_SECONDS:
             self.said = now
-            self.note(f"read {count:,} rows ({self.percent()}%), {count / (now - self.started):,.0f} rows/s")
+            self.note(f"read {count:,} rows ({self.percent(count)}%), {count / (now - self.started):,.0f} rows/s")
 
     def step(self, text: str) -> None:
         if time.monotonic() - self.started >= PROGRESS_SECONDS:
@@ -102,7 +102,7 @@ class Load:
     earlier: Earlier | None = None
 
     def run(self) -> None:
-        for needed in ("class('llm_db.load_rejects')", "proc('llm.is_usual_month')"):
+        for needed in ("class('llm_db.load_rejects')", "proc('llm.return_month')"):
             if scalar(self.connection, f"SELECT pg_catalog.to_reg{needed} IS NULL"):
                 raise Problem("This database does not have what this llm-db needs.", "run `llm-db migrate` first")
         known, sha256 = self.known_part()
@@ -170,7 +170,9 @@ class Load:
 
     def is_loaded(self, sha256: str) -> bool:
         """Only a load without rejects settles it: what was missing for a rejected row may be there now. Of listed rows
-        there is nothing to find out, but --new decides."""
+        there is nothing to find out, but --new decides. A month that was loaded may have been dropped again."""
+        if self.not_returned():
+            return False
         found = self.connection.execute(
             "SELECT load_id, loaded_at, rows_read, rows_listed FROM llm_db.loads WHERE sha256 = %s AND mapping = %s "
             "AND rows_rejected = 0 AND (rows_listed = 0 OR NOT %s) ORDER BY load_id DESC LIMIT 1",
@@ -252,14 +254,17 @@ class Load:
         self.take_turn(waiting)
         if self.is_loaded(sha256):
             return None
+        # From here on no refresh runs.
+        returns = self.not_returned()
         self.progress.step("comparing with what the database has")
         identical = self.compare()
         self.progress.step("writing" + (f"; {len(beside)} new months are filled beside the others" if beside else ""))
         made, loaded = self.insert(beside, waiting)
-        [(present, sessions)] = self.connection.execute(
-            "SELECT count(*) FILTER (WHERE is_present), count(DISTINCT session_id) FILTER (WHERE NOT is_present) "
-            "FROM pg_temp.load_good"
+        [(present, sessions, without_logs)] = self.connection.execute(
+            "SELECT count(*) FILTER (WHERE is_present), count(DISTINCT session_id) FILTER (WHERE NOT is_present), "
+            "count(*) FILTER (WHERE NOT is_present AND request_time IS NULL) FROM pg_temp.load_good"
         )
+        loaded += without_logs
         rejected, listed = (scalar(self.connection, f"SELECT count(*) FROM {table}") for table in TABLES.values())
         path = self.file.path
         if counts.read != loaded + present + rejected:
@@ -295,10 +300,24 @@ class Load:
             self.progress.step("attaching the new months")
             with waiting.told():
                 self.connection.execute("SELECT llm.attach_months()")
+        if returns and (lacking := self.not_returned()):
+            rules = self.broken_rules(REJECTS, 1)
+            why = f"; {rejected:,} rows are rejected, the first in line {rules[0][2]}: {rules[0][0]}" if rules else ""
+            raise Problem(
+                f"The month of {path} does not come back whole: {lacking}{why}. Nothing was loaded.",
+                "reports count the month as it was when it was dropped, and would count what is loaded once more",
+                Exit.SQL_FAILED,
+            )
         return replace(
             counts, loaded=loaded, present=present, listed=listed, rejected=rejected, new_sessions=made,
             sessions=sessions, identical=identical,
         )  # fmt: skip
+
+    def not_returned(self) -> str | None:
+        """Of an archive whose month was dropped: what is lacking before it counts as it did."""
+        if self.file.archive_of is None:
+            return None
+        return scalar(self.connection, "SELECT llm.return_month(%s::date)", [self.file.archive_of])
 
     def insert(self, beside: list[date], waiting: Waiting) -> tuple[int, int]:
         """How many sessions are new, and how many logs."""

@@ -12,7 +12,8 @@ SELECT pg_catalog.format(
     n.nspname, c.relname, current_user
 )
 FROM (VALUES
-    (1, 'llm', 'session_types', 'SELECT', NULL), (1, 'llm', 'projects', 'SELECT', NULL),
+    (1, 'llm', 'session_types', 'SELECT', NULL), (1, 'llm', 'session_statuses', 'SELECT', NULL),
+    (1, 'llm', 'projects', 'SELECT', NULL),
     (1, 'llm', 'models', 'SELECT', NULL), (1, 'llm', 'model_configs', 'SELECT', NULL),
     (1, 'llm', 'deployments', 'SELECT', NULL), (1, 'llm', 'prompt_templates_base', 'SELECT', NULL),
     (1, 'llm', 'users', 'SELECT', ARRAY['user_id', 'user_email']),
