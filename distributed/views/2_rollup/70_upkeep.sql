@@ -1,7 +1,10 @@
 -- instead of: views/2_rollup/70_upkeep.sql
 
--- By the number that a transaction has on all servers, which it keeps when it is prepared: its name in pg_locks, with
--- which one that was waited for would be taken for over, it does not keep.
+-- By the id that a transaction has on the server where it writes, which it keeps when it is prepared, and when the server
+-- is started again. One look at pg_locks finds the lock and the id: with a second look, at what Citus or
+-- pg_prepared_xacts say, a transaction that is prepared between the two, or a process that has gone on to its next one,
+-- would go by another name than before, and one that was waited for would be taken for over. Who has a lock and no id yet
+-- has written nothing, so its triggers are still to ask what has to be noted.
 CREATE OR REPLACE FUNCTION rollup.writers()
 RETURNS SETOF text
 LANGUAGE plpgsql
@@ -11,29 +14,34 @@ DECLARE
     mine text;
     answer record;
 BEGIN
-    SELECT a.initiator_node_identifier || '/' || a.transaction_number INTO mine
+    SELECT format('(%s, %s)', a.initiator_node_identifier, a.transaction_number) INTO mine
     FROM get_all_active_transactions() AS a
     WHERE a.process_id = pg_backend_pid() AND a.transaction_number > 0;
     FOR answer IN
         SELECT r.nodeid, r.success, r.result
-        FROM run_command_on_all_nodes($command$
-            SELECT coalesce(string_agg(DISTINCT CASE
-                WHEN a.transaction_number > 0 THEN a.initiator_node_identifier || '/' || a.transaction_number
-                WHEN p.gid ~ '^citus_' THEN split_part(p.gid, '_', 2) || '/' || split_part(p.gid, '_', 4)
-                ELSE 'here/' || k.virtualtransaction
-            END, ' '), '')
-            FROM pg_catalog.pg_locks AS k
+        FROM run_command_on_all_nodes(format($command$
+            WITH locks AS MATERIALIZED (
+                SELECT k.locktype, k.database, k.relation, k.virtualtransaction, k.transactionid, k.pid, k.mode
+                FROM pg_catalog.pg_locks AS k
+            )
+
+            SELECT coalesce(string_agg(DISTINCT x.transactionid::text, ' '), '')
+            FROM locks AS k
+            INNER JOIN locks AS x
+                ON k.virtualtransaction = x.virtualtransaction
+                AND x.locktype = 'transactionid' AND x.mode = 'ExclusiveLock'
             INNER JOIN pg_catalog.pg_class AS c ON k.relation = c.oid
-            LEFT JOIN get_all_active_transactions() AS a ON k.pid = a.process_id
-            LEFT JOIN pg_catalog.pg_locks AS x
-                ON k.pid IS NULL AND x.locktype = 'transactionid' AND x.virtualtransaction = k.virtualtransaction
-            LEFT JOIN pg_catalog.pg_prepared_xacts AS p ON x.transactionid = p.transaction
             WHERE k.locktype = 'relation' AND k.pid IS DISTINCT FROM pg_backend_pid()
                 AND k.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
                 AND k.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
                 AND c.relnamespace = 'llm'::regnamespace
                 AND c.relname ~ '^(session_logs|sessions|users|user_departments|deployments|model_configs)(_|$)'
-        $command$) AS r
+                AND NOT EXISTS (
+                    SELECT 1
+                    FROM get_all_active_transactions() AS a
+                    WHERE a.process_id = k.pid AND (a.initiator_node_identifier, a.transaction_number) = %s
+                )
+        $command$, coalesce(mine, '(NULL, NULL)'))) AS r
     LOOP
         IF NOT answer.success THEN
             RAISE EXCEPTION 'node % does not say who writes there: %', answer.nodeid, answer.result
@@ -41,9 +49,7 @@ BEGIN
                     HINT = 'SELECT * FROM pg_dist_node shows it. Nothing is closed until all servers are there.';
         END IF;
         RETURN QUERY
-        SELECT replace(w, 'here/', answer.nodeid || ':')
-        FROM regexp_split_to_table(nullif(answer.result, ''), ' ') AS w
-        WHERE w IS DISTINCT FROM mine;
+        SELECT answer.nodeid || ':' || w FROM regexp_split_to_table(nullif(answer.result, ''), ' ') AS w;
     END LOOP;
 END
 $$;
