@@ -1,10 +1,10 @@
 -- instead of: views/2_rollup/70_upkeep.sql
 
--- By the id that a transaction has on the server where it writes, which it keeps when it is prepared, and when the server
--- is started again. One look at pg_locks finds the lock and the id: with a second look, at what Citus or
--- pg_prepared_xacts say, a transaction that is prepared between the two, or a process that has gone on to its next one,
--- would go by another name than before, and one that was waited for would be taken for over. Who has a lock and no id yet
--- has written nothing, so its triggers are still to ask what has to be noted.
+-- By the id that a transaction has on the server where it writes, which it keeps when it is prepared and when the
+-- server is started again. One look at pg_locks finds the lock and the id: with a second look, at what Citus or
+-- pg_prepared_xacts say, a transaction that is prepared between the two, or whose process has gone on to its next one,
+-- would go by another name than before, and one that was waited for would be taken for over. Who has a lock and no id
+-- yet has written nothing, so its triggers are still to ask what has to be noted.
 CREATE OR REPLACE FUNCTION rollup.writers()
 RETURNS SETOF text
 LANGUAGE plpgsql
