@@ -99,6 +99,21 @@ INSERT INTO cluster.deployments SELECT deployment_id FROM llm.deployments;
 INSERT INTO cluster.model_configs SELECT config_id FROM llm.model_configs;
 INSERT INTO cluster.prompt_templates_base SELECT template_id FROM llm.prompt_templates_base;
 
+-- What a shard is told of the catalogs when it sums up its logs: arrays that go together by their places.
+CREATE TYPE cluster.catalogs AS (
+    time_zone   text,
+    deployments bigint [],
+    models      bigint [],
+    configs     bigint [],
+    max_tokens  integer [],
+    users       bigint [],
+    departments bigint [],
+    since       timestamptz [],
+    until_time  timestamptz []
+);
+COMMENT ON TYPE cluster.catalogs IS 'What is counted of a log and stands in no log: models of deployments, max_tokens '
+    'of presets, departments of users';
+
 -- A table goes without the foreign keys it has or that lead to it. 30_foreign_keys.sql puts them back.
 ALTER TABLE llm.sessions
 DROP CONSTRAINT sessions_user_id_fkey,

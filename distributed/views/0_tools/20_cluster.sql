@@ -84,3 +84,21 @@ $$;
 COMMENT ON PROCEDURE cluster.watch_keys(regclass, name) IS 'Makes the triggers that keep the keys of a table the same '
     'on every server';
 REVOKE ALL ON PROCEDURE cluster.watch_keys(regclass, name) FROM public;
+
+CREATE OR REPLACE FUNCTION cluster.changed(original text, what text, into_what text)
+RETURNS text
+LANGUAGE plpgsql
+IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF position(what IN original) = 0 THEN
+        RAISE EXCEPTION 'one node does not have this any more: %', what
+            USING HINT = 'What a cluster makes of it, in distributed/, changes with it.';
+    END IF;
+    RETURN replace(original, what, into_what);
+END
+$$;
+COMMENT ON FUNCTION cluster.changed(text, text, text) IS 'A text of one node with some of it exchanged. Raises where '
+    'that is not in it';
+REVOKE ALL ON FUNCTION cluster.changed(text, text, text) FROM public;
