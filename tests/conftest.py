@@ -20,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pytest_postgresql import factories
 from pytest_postgresql.executors import NoopExecutor
 
+import citus
 import kills
 from cluster import HOST, newer_bins, running, server_bin
 from llm_db import database, migrate
@@ -109,9 +110,20 @@ def template(server: str, migrated: NoopExecutor) -> str:
     return make_conninfo(server, dbname=migrated.template_dbname)
 
 
+@pytest.fixture(scope="session")
+def distributed() -> Iterator[str]:
+    """A migrated and distributed database on a cluster, to make copies of."""
+    with ExitStack() as ending:
+        yield citus.distributed_template(ending)
+
+
 @pytest.fixture
-def dsn(server: str, template: str) -> Iterator[str]:
-    """A migrated database that is this test's own."""
+def dsn(server: str, template: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A migrated database that is this test's own. Where a cluster is named it is there, and distributed."""
+    if citus.DSN:
+        with citus.cluster_database(request.getfixturevalue("distributed")) as dsn:
+            yield dsn
+        return
     with fresh_database(server, template) as dsn:
         yield dsn
 

@@ -13,7 +13,7 @@ import psycopg
 
 from llm_db.queries import query
 
-SCHEMAS = ["llm", "rollup", "reporting", "ops", "audit"]
+SCHEMAS = ["llm", "rollup", "reporting", "ops", "audit", "cluster"]
 
 
 @dataclass

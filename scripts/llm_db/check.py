@@ -13,7 +13,7 @@ from itertools import zip_longest
 import psycopg
 from psycopg import sql
 
-from llm_db import catalog, embedded, files, history, repeatables, scratch, seeds
+from llm_db import catalog, embedded, files, history, repeatables, scratch, seeds, sql_root
 from llm_db.database import another, reading, scalar
 from llm_db.errors import PENDING, Problem, one_line
 from llm_db.files import Migration
@@ -64,7 +64,7 @@ def check(connection: psycopg.Connection, scratch_dsn: str | None = None, strict
         )
     applied = [migration for migration in known if migration.id in current.applied]
     # While migrations are pending, what is repeatable is of some version or other.
-    found = compare(connection, applied, [] if current.pending else repeatables.files(), scratch_dsn)
+    found = compare(connection, applied, [] if current.pending else repeatables.files_for(connection), scratch_dsn)
     refused = [difference for difference in found if strict or not difference.tolerated]
     summary = f"{len(refused)} differences from {applied[-1].id}"
     if current.pending:
@@ -115,8 +115,13 @@ def built(applied: Iterable[Migration], found: Iterable[Repeatable], dsn: str | 
             scratch.run(session, migration)
         if found:
             seeds.run_reference(session)
+        is_distributed = any(file.is_distributed for file in found)
+        if is_distributed:
+            session.run_file(sql_root() / "distributed" / "10_tables.sql")
         for file in found:
-            session.run_file(file.path)
+            session.run_file(file.path, file.text)
+        if is_distributed:
+            session.run_file(sql_root() / "distributed" / "30_foreign_keys.sql")
         yield session
 
 

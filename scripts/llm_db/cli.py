@@ -285,6 +285,16 @@ def parser() -> argparse.ArgumentParser:
         "  * * * * *  llm-db maintain --dsn service=llm > /dev/null     in a crontab; docs/upkeep.md has more",
     )
 
+    spread = command(
+        "distribute",
+        run_distribute,
+        "move sessions and logs to the workers of a Citus cluster, or back",
+        "  llm-db distribute --plan\n  llm-db distribute\n  llm-db distribute --undo",
+    )
+    spread.add_argument("--plan", action="store_true", help="what would move, and what is in the way; changes nothing")
+    spread.add_argument("--undo", action="store_true", help="back to the coordinator, as if it had never left")
+    add_conduct(spread)
+
     demo = command(
         "demo",
         run_demo,
@@ -293,7 +303,7 @@ def parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--logs", type=positive, default=100_000, metavar="N", help="how many logs (default 100000)")
 
-    for working in (migrate, rollback, repair, loader, archiver, upkeep, demo):
+    for working in (migrate, rollback, repair, loader, archiver, upkeep, spread, demo):
         working.add_argument("--json", action="store_true", help="for programs, at the end; progress goes to stderr")
 
     command("serve", run_serve, "keep the embedded PostgreSQL of this folder up until Ctrl-C", "  llm-db serve")
@@ -545,6 +555,21 @@ def run_maintain(options: argparse.Namespace, output: Output) -> Exit:
         # As the procedure has it: cron may run on both servers.
         result.done.append(maintain.LEFT_TO_PRIMARY)
         output.say(maintain.LEFT_TO_PRIMARY)
+    return Exit.DONE
+
+
+def run_distribute(options: argparse.Namespace, output: Output) -> Exit:
+    from llm_db import distribute
+
+    if options.plan:
+        with database.opened(options.target) as connection:
+            planned = distribute.plan(connection, options.undo)
+        output.document = planned.as_json()
+        output.show(distribute.lines(planned, options.undo))
+        return Exit.PENDING if planned.reasons else Exit.DONE
+    with working(options) as connection:
+        planned = distribute.distribute(connection, undo=options.undo, conduct=conduct(options), tell=output.say)
+    output.document = planned.as_json()
     return Exit.DONE
 
 

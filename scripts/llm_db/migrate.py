@@ -70,9 +70,10 @@ def migrate(
     known = files.migrations()
     lint.refuse()
     last = files.find(known, to) if to else len(known) - 1
-    found = repeatables.files()
+    found = repeatables.files_for(connection)
     backend = Backend(connection, conduct)
     with backend.lock():
+        backend.session.one_by_one = repeatables.is_distributed(connection)
         history.refuse_history(history.state(connection, known), allow_late)
         backend.ensure_ledger(known)
         current = history.state(connection, known)
@@ -146,9 +147,14 @@ def rollback(
     if not going(connection, to):
         tell(f"Nothing is applied after {to}.")
         return result
+    if repeatables.is_distributed(connection):
+        raise Problem(
+            "The logs of this database lie on a cluster, and migrations are rolled back on one node only.",
+            "`llm-db distribute --undo`, roll back, and `llm-db distribute`",
+        )
     # An edited file that was accepted has not been looked at yet.
     lint.refuse()
-    found = repeatables.files()
+    found = repeatables.files_for(connection)
     backend = Backend(connection, conduct)
     with backend.lock():
         backend.ensure_ledger(known)

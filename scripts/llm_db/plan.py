@@ -47,7 +47,7 @@ def plan(connection: psycopg.Connection, scratch_dsn: str | None = None) -> Plan
     """With the DSN of a server to try it on, also which locks it takes."""
     known = files.migrations()
     lint.refuse()
-    found = repeatables.files()
+    found = repeatables.files_for(connection)
     with reading(connection):
         current = history.state(connection, known)
         history.refuse_unknown(current)

@@ -23,6 +23,7 @@ from typing import Literal
 import psycopg
 
 from llm_db import catalog, ledger, sql_root
+from llm_db.database import scalar
 from llm_db.errors import Problem
 from llm_db.files import read_sql, relative
 from llm_db.objects import (
@@ -43,6 +44,9 @@ NEEDS = re.compile(r"^--\s*needs\s*:\s*(.*)$", re.MULTILINE)
 # What a view's columns are called comes from its sources, so it is made again when they say something else.
 DESCRIBES = re.compile(r"^CALL ops\.describe\(\s*'[^']*'((?:,\s*'[^']*')*)\s*\);", re.MULTILINE)
 
+# What one node has, and behind it what a cluster has instead.
+ROOTS = (sql_root() / "views", sql_root() / "distributed" / "views")
+
 # CREATE OR REPLACE cannot make this of what is there. A trigger of another kind is an "object that exists", and a call
 # is ambiguous while the routine that another one replaces is still there.
 REFUSED = (
@@ -56,14 +60,27 @@ REFUSED = (
 
 @dataclass(frozen=True)
 class Repeatable:
-    """A file of views/. Its name is its path without the ending."""
+    """A file of views/. Its name is its path without the ending. On a cluster what differs there comes behind it, so
+    that it replaces what the file itself has made."""
 
     name: str
-    path: Path
+    paths: tuple[Path, ...]
     sha256: str
     # Without which migrations it would fail. PostgreSQL finds out about a body only when it runs it.
     needs: tuple[str, ...]
     described_by: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        return self.paths[0]
+
+    @property
+    def is_distributed(self) -> bool:
+        return self.paths[-1].is_relative_to(ROOTS[1])
+
+    @property
+    def text(self) -> str:
+        return "\n".join(map(read_sql, self.paths))
 
     @property
     def makes_triggers(self) -> bool:
@@ -88,18 +105,29 @@ class Pending:
     file: Repeatable | None
 
 
-def files(root: Path | None = None) -> list[Repeatable]:
-    """In the order in which they are run: that of their paths."""
-    root = root or sql_root() / "views"
-    named = {path.relative_to(root).with_suffix("").as_posix(): path for path in root.rglob("*.sql")}
-    return [read(name, path) for name, path in sorted(named.items(), key=lambda item: item[0].split("/"))]
+def files(*roots: Path) -> list[Repeatable]:
+    """In the order in which they are run: that of their paths. Of one node, unless told where they are."""
+    named: dict[str, list[Path]] = {}
+    for root in roots or (sql_root() / "views",):
+        for path in root.rglob("*.sql"):
+            named.setdefault(path.relative_to(root).with_suffix("").as_posix(), []).append(path)
+    return [read(name, *paths) for name, paths in sorted(named.items(), key=lambda item: item[0].split("/"))]
 
 
-def read(name: str, path: Path) -> Repeatable:
-    text = read_sql(path)
+def files_for(connection: psycopg.Connection) -> list[Repeatable]:
+    """Those of this database, which may be a cluster's."""
+    return files(*ROOTS) if is_distributed(connection) else files()
+
+
+def is_distributed(connection: psycopg.Connection) -> bool:
+    return scalar(connection, "SELECT pg_catalog.to_regclass('cluster.state') IS NOT NULL")
+
+
+def read(name: str, *paths: Path) -> Repeatable:
+    text = "\n".join(map(read_sql, paths))
     needs = tuple(word for line in NEEDS.findall(text) for word in line.split())
     described_by = tuple(source for found in DESCRIBES.findall(text) for source in re.findall(r"'([^']*)'", found))
-    return Repeatable(name, path, hashlib.sha256(text.encode()).hexdigest(), needs, described_by)
+    return Repeatable(name, paths, hashlib.sha256(text.encode()).hexdigest(), needs, described_by)
 
 
 def sums(connection: psycopg.Connection, found: Iterable[Repeatable]) -> dict[str, str]:
@@ -261,7 +289,7 @@ def run(session: Session, file: Repeatable) -> dict[str, Object]:
     before: dict[Address, str] = makings(session.connection)
     if file.makes_triggers:
         wait_briefly(session)
-    session.run_file(file.path)
+    session.run_file(file.path, file.text)
     changed = [address for address, making in makings(session.connection).items() if before.get(address) != making]
     if not changed:
         raise Problem(

@@ -14,6 +14,7 @@ from psycopg import sql
 from llm_db import __version__, alone, catalog, files, history, ledger, ledger_sql, lint, repeatables, seeds, turn
 from llm_db.backend import USUAL
 from llm_db.database import SETTINGS, reading
+from llm_db.errors import Problem
 from llm_db.files import Migration, read_sql, relative
 from llm_db.objects import TRIGGER_LOCK_MS
 from llm_db.queries import query
@@ -139,6 +140,8 @@ RESET ALL;"""
 
 def from_database(connection: psycopg.Connection) -> list[str]:
     """From the state that this database is in."""
+    if repeatables.is_distributed(connection):
+        raise Problem("psql alone cannot migrate a database whose logs lie on a cluster.", "`llm-db migrate` does")
     known, found = files.migrations(), repeatables.files()
     lint.refuse()
     with reading(connection):

@@ -26,7 +26,8 @@ class Status:
 
 def status(connection: psycopg.Connection) -> Status:
     current = history.state(connection, files.migrations())
-    return Status(current, repeatables.pending(connection, repeatables.files()), history.violations(current))
+    found = repeatables.files_for(connection)
+    return Status(current, repeatables.pending(connection, found), history.violations(current))
 
 
 def lines(found: Status) -> list[str]:

@@ -189,7 +189,7 @@ DECLARE
     columns text;
     moved bigint;
 BEGIN
-    IF EXISTS (SELECT FROM llm.sessions_default AS s WHERE s.session_id >= low AND s.session_id < high) THEN
+    IF EXISTS (SELECT 1 FROM llm.sessions_default AS s WHERE s.session_id >= low AND s.session_id < high) THEN
         RAISE NOTICE 'moving the rows of % out of DEFAULT', to_char(first_day, 'YYYY-MM');
     END IF;
     -- Logs that are there already, attached or not, may be of sessions that lie in DEFAULT, and a foreign key to all

@@ -176,7 +176,7 @@ BEGIN
     -- Sessions that ended in open time, or never, are counted as they are. Hardly ever there is one, and what sums them
     -- up looks at all months.
     EXECUTE format(
-        'SELECT EXISTS (SELECT FROM llm.%I AS s WHERE s.end_time IS NULL OR s.end_time >= $1)', 'sessions_' || suffix
+        'SELECT EXISTS (SELECT 1 FROM llm.%I AS s WHERE s.end_time IS NULL OR s.end_time >= $1)', 'sessions_' || suffix
     ) INTO is_open USING (SELECT r.closed_before FROM rollup.state AS r);
     IF is_open THEN
         INSERT INTO rollup.sessions (

@@ -22,8 +22,8 @@ BEGIN
     IF look_in_default AND NOT is_there THEN
         low := llm.uuidv7_floor(date_trunc('month', month::timestamp) AT TIME ZONE 'UTC');
         high := llm.uuidv7_floor((date_trunc('month', month::timestamp) + interval '1 month') AT TIME ZONE 'UTC');
-        is_there := EXISTS (SELECT FROM llm.sessions_default AS s WHERE s.session_id >= low AND s.session_id < high)
-            OR EXISTS (SELECT FROM llm.session_logs_default AS l WHERE l.session_id >= low AND l.session_id < high);
+        is_there := EXISTS (SELECT 1 FROM llm.sessions_default AS s WHERE s.session_id >= low AND s.session_id < high)
+            OR EXISTS (SELECT 1 FROM llm.session_logs_default AS l WHERE l.session_id >= low AND l.session_id < high);
     END IF;
     IF is_there THEN
         -- A serialization failure, as it may have come while the month was filled.

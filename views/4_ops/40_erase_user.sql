@@ -272,7 +272,7 @@ BEGIN
         RAISE EXCEPTION 'there is no user %', coalesce(person::text, 'NULL')
             USING ERRCODE = 'no_data_found', HINT = 'SELECT user_id FROM llm.users WHERE user_email = ... finds it.';
     END IF;
-    IF EXISTS (SELECT FROM llm.sessions AS s WHERE s.user_id = person AND s.end_time IS NULL) THEN
+    IF EXISTS (SELECT 1 FROM llm.sessions AS s WHERE s.user_id = person AND s.end_time IS NULL) THEN
         RAISE EXCEPTION 'user % is not erased: sessions of this user are running', person
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format(
                 'UPDATE llm.sessions SET status = ''aborted'', end_time = greatest(start_time, now()) '

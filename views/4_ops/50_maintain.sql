@@ -26,7 +26,7 @@ BEGIN
         END IF;
         -- What is dropped by a clock that is years ahead is gone.
         IF NOT EXISTS (
-            SELECT FROM llm.sessions AS s
+            SELECT 1 FROM llm.sessions AS s
             WHERE s.session_id >= llm.uuidv7_floor(now() - interval '1 month')
                 AND s.session_id < llm.uuidv7_floor(now() + interval '1 day')
         ) THEN

@@ -1,0 +1,157 @@
+"""Takes sessions and logs to a Citus cluster, and back.
+
+Either way is one transaction: killed at any moment it leaves all or nothing, on all servers, and is run again. What is
+where then is asked of the catalog: a database is a cluster's when it has cluster.state.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import psycopg
+
+from llm_db import files, history, repeatables, sql_root
+from llm_db.backend import USUAL, Backend, Conduct
+from llm_db.database import reading, scalar
+from llm_db.errors import PENDING, Problem
+from llm_db.objects import drop
+from llm_db.queries import query
+from llm_db.session import Session
+
+# Of the database from then on. Triggers on distributed tables write beside their shards only. What one statement does
+# on many shards it does one after the other, so that another of its transaction may write there too. That a view or a
+# routine stays on the coordinator is as it should be.
+SETTINGS = {
+    "enable_unsafe_triggers": "on",
+    "multi_shard_modify_mode": "sequential",
+    "enable_unsupported_feature_messages": "off",
+}
+MAKE = ("10_tables.sql", "20_distribute.sql", "30_foreign_keys.sql")
+UNDO = ("40_undistribute.sql", "50_foreign_keys.sql")
+
+
+@dataclass(frozen=True)
+class Table:
+    name: str
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Planned:
+    is_distributed: bool
+    # Each with what to do about it.
+    reasons: list[tuple[str, str]]
+    tables: list[Table]
+    seconds: int
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "is_distributed": self.is_distributed,
+            "refused": [{"reason": reason, "way_out": way_out} for reason, way_out in self.reasons],
+            "moves": [vars(table) for table in self.tables],
+            "estimated_seconds": self.seconds,
+        }
+
+
+def plan(connection: psycopg.Connection, undo: bool = False) -> Planned:
+    with reading(connection):
+        is_distributed = repeatables.is_distributed(connection)
+        reasons = refusals(connection, is_distributed) if undo == is_distributed else []
+        tables = [Table(*row) for row in connection.execute(query(sizes(is_distributed)))]
+    return Planned(is_distributed, reasons, tables, estimate(tables))
+
+
+def sizes(is_distributed: bool) -> str:
+    return "distributed_sizes" if is_distributed else "local_sizes"
+
+
+def estimate(tables: list[Table]) -> int:
+    """Seconds. Making the shards takes some, and a second goes for every 50,000 rows."""
+    return 10 + sum(table.rows for table in tables) // 50_000
+
+
+def lines(planned: Planned, undo: bool) -> list[str]:
+    if planned.is_distributed != undo:
+        return ["there is nothing to undo" if undo else "sessions and logs lie on the workers already"]
+    moves = [f"{table.name}: about {table.rows:,} rows, {table.bytes:,} bytes" for table in planned.tables]
+    way = "back to the coordinator" if undo else "to the workers"
+    return [
+        f"moves {way}:",
+        *(f"  {move}" for move in moves),
+        f"in one transaction, in about {planned.seconds} s; who writes or reads them waits",
+        *(f"refused: {reason}\n  {way_out}" for reason, way_out in planned.reasons),
+    ]
+
+
+def refusals(connection: psycopg.Connection, is_distributed: bool) -> list[tuple[str, str]]:
+    """Why it cannot be done, all there is, each with a way out."""
+    known = files.migrations()
+    current = history.state(connection, known)
+    history.refuse_unknown(current)
+    found = history.violations(current)
+    if not current.applied or current.pending or repeatables.pending(connection, repeatables.files_for(connection)):
+        found.append(("this database is not up to date", "`llm-db migrate`"))
+    if not current.applied:
+        return found
+    found += connection.execute(query("distribute_refuse"), {"undo": is_distributed}).fetchall()
+    if scalar(connection, "SELECT to_regclass('pg_catalog.pg_dist_node') IS NOT NULL"):
+        found += connection.execute(query("distribute_refuse_nodes")).fetchall()
+    return found
+
+
+def distribute(
+    connection: psycopg.Connection,
+    *,
+    undo: bool = False,
+    conduct: Conduct = USUAL,
+    tell: Callable[[str], object] = print,
+) -> Planned:
+    planned = plan(connection, undo)
+    if planned.is_distributed != undo:
+        tell(lines(planned, undo)[0])
+        return planned
+    if planned.reasons:
+        reason, way_out = planned.reasons[0]
+        more = f", and {len(planned.reasons) - 1} more: --plan shows them" if planned.reasons[1:] else ""
+        raise Problem(f"Nothing was done: {reason}{more}.", way_out, PENDING)
+    backend = Backend(connection, conduct)
+    with backend.lock():
+        if repeatables.is_distributed(connection) != undo:
+            raise Problem("Another llm-db has done this meanwhile.", "`llm-db distribute --plan` shows where logs lie")
+        backend.session.settings += "".join(f"; SET citus.{name} = {value}" for name, value in SETTINGS.items())
+        backend.session.one_by_one = True
+        found = repeatables.files() if undo else repeatables.files(*repeatables.ROOTS)
+        backend.attempt("distribute", partial(convert, backend, found, undo))
+    tell("sessions and logs lie on the coordinator" if undo else "sessions and logs lie on the workers")
+    return planned
+
+
+def convert(backend: Backend, found: list[repeatables.Repeatable], undo: bool) -> None:
+    session, connection = backend.session, backend.connection
+    # Citus takes views on these tables along, and cannot where they also read others. They are made again below.
+    drop_recorded(session, "views_on_logs")
+    for name in UNDO if undo else MAKE:
+        session.run_file(sql_root() / "distributed" / name)
+    if undo:
+        # A function that the workers have may name no table that they have not. What is dropped they have no more.
+        drop_recorded(session, "distributed_routines")
+        session.settings += "; SET citus.enable_ddl_propagation = off"
+        session.clean()
+    repeatables.refresh(session, found)
+    for file in repeatables.pending_triggers(connection, found):
+        repeatables.refresh(session, found, file.name)
+    if undo:
+        connection.execute("SET citus.enable_ddl_propagation = on")
+        session.run_file(sql_root() / "distributed" / "60_drop.sql")
+    connection.execute(query("grant_to_roles"))
+    database = scalar(connection, "SELECT quote_ident(current_database())")
+    for name, value in SETTINGS.items():
+        change = f"RESET citus.{name}" if undo else f"SET citus.{name} = {value}"
+        connection.execute(f"ALTER DATABASE {database} {change}")
+
+
+def drop_recorded(session: Session, which: str) -> None:
+    made = repeatables.all_objects(repeatables.recorded(session.connection).values())
+    found = {name for (name,) in session.connection.execute(query(which))}
+    drop(session, [name for name in made if name in found], made)

@@ -1,0 +1,87 @@
+"""Databases on a Citus cluster: LLM_DB_CITUS_DSN names its coordinator, whose pg_dist_node names the workers. Each
+test has a copy of one that is distributed already, made on every server under the same name."""
+
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from llm_db import database, distribute, migrate
+
+DSN = os.environ.get("LLM_DB_CITUS_DSN", "")
+needs_a_cluster = pytest.mark.skipif(not DSN, reason="LLM_DB_CITUS_DSN names no Citus cluster")
+
+
+def servers() -> list[str]:
+    """The maintenance databases, the coordinator's first."""
+    with psycopg.connect(DSN) as connection:
+        nodes = connection.execute("SELECT nodename, nodeport FROM pg_dist_node WHERE groupid <> 0 ORDER BY 1, 2")
+        user = connection.info.user
+        workers = [make_conninfo(host=host, port=port, user=user, dbname="postgres") for host, port in nodes]
+    return [make_conninfo(DSN, dbname="postgres"), *workers]
+
+
+@contextmanager
+def cluster_database(copy_of: str | None = None) -> Iterator[str]:
+    """A database on every server, empty, or a copy of one."""
+    name = f"test_{uuid.uuid4().hex}"
+    dsn = make_conninfo(DSN, dbname=name)
+    with ExitStack() as ending:
+        for server in servers():
+            admin = ending.enter_context(psycopg.connect(server, autocommit=True))
+            ending.callback(drop, admin, name)
+            if copy_of is None:
+                admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            else:
+                copy(admin, conninfo_to_dict(copy_of)["dbname"], name)
+        if copy_of is not None:
+            with psycopg.connect(dsn, autocommit=True) as connection:
+                for setting, value in distribute.SETTINGS.items():
+                    connection.execute(f"ALTER DATABASE {name} SET citus.{setting} = {value}")
+        yield dsn
+
+
+def add_nodes(dsn: str) -> None:
+    for server in servers():
+        with psycopg.connect(make_conninfo(server, dbname=conninfo_to_dict(dsn)["dbname"]), autocommit=True) as each:
+            each.execute("CREATE EXTENSION citus")
+    first, *workers = map(conninfo_to_dict, servers())
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("SELECT citus_set_coordinator_host(%s, %s)", [first["host"], int(first["port"])])
+        for worker in workers:
+            connection.execute("SELECT citus_add_node(%s, %s)", [worker["host"], int(worker["port"])])
+
+
+def copy(admin: psycopg.Connection, source: str, name: str) -> None:
+    # Citus' own process is connected to it, and comes back.
+    admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(source)))
+    make = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(*map(sql.Identifier, (name, source)))
+    for _ in range(50):
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [source])
+        try:
+            admin.execute(make)
+            return
+        except psycopg.errors.ObjectInUse:
+            time.sleep(0.1)
+    pytest.fail(f"{source} is in use")
+
+
+def drop(admin: psycopg.Connection, name: str) -> None:
+    admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@cache
+def distributed_template(ending: ExitStack) -> str:
+    dsn = ending.enter_context(cluster_database())
+    with database.connect(database.Target(dsn, "the tests")) as connection:
+        migrate.migrate(connection, tell=lambda _: None)
+        add_nodes(dsn)
+        distribute.distribute(connection, tell=lambda _: None)
+    return dsn
