@@ -101,18 +101,20 @@ INSERT INTO cluster.prompt_templates_base SELECT template_id FROM llm.prompt_tem
 
 -- What a shard is told of the catalogs when it sums up its logs: arrays that go together by their places.
 CREATE TYPE cluster.catalogs AS (
-    time_zone   text,
-    deployments bigint [],
-    models      bigint [],
-    configs     bigint [],
-    max_tokens  integer [],
-    users       bigint [],
-    departments bigint [],
-    since       timestamptz [],
-    until_time  timestamptz []
+    time_zone     text,
+    deployments   bigint [],
+    models        bigint [],
+    models_since  timestamptz [],
+    models_until  timestamptz [],
+    configs       bigint [],
+    max_tokens    integer [],
+    users         bigint [],
+    departments   bigint [],
+    members_since timestamptz [],
+    members_until timestamptz []
 );
-COMMENT ON TYPE cluster.catalogs IS 'What is counted of a log and stands in no log: models of deployments, max_tokens '
-    'of presets, departments of users';
+COMMENT ON TYPE cluster.catalogs IS 'What is counted of a log and stands in no log: which models deployments ran from when '
+    'to when, max_tokens of presets, departments of users from when to when';
 
 -- A table goes without the foreign keys it has or that lead to it. 30_foreign_keys.sql puts them back.
 ALTER TABLE llm.sessions

@@ -32,8 +32,8 @@ $$;
 SELECT create_distributed_function(f)
 FROM unnest(ARRAY[
     'llm.uuidv7_time(uuid)', 'ops.erased(text, text, text)', 'rollup.bigint_sum(bigint)',
-    'rollup.grouped_by(integer)', 'rollup.known_latency(interval)', 'rollup.known_time(timestamptz)',
-    'rollup.known_tokens(bigint)', 'rollup.latency_bucket(bigint)'
+    'rollup.known_latency(interval)', 'rollup.known_time(timestamptz)', 'rollup.known_tokens(bigint)',
+    'rollup.latency_bucket(bigint)', 'rollup.running_hours(timestamptz, bigint, timestamptz)'
 ]::regprocedure []) AS f;
 -- What was copied is still here as well, and is not told to the rollups when it goes.
 ALTER TABLE llm.sessions DISABLE TRIGGER sessions_truncation_is_noted;

@@ -188,16 +188,20 @@ BEGIN
             GROUP BY h.day, h.month, h.hour, h.deployment_id, g.minute
         ) AS m
         GROUP BY m.day, m.month, m.hour, m.deployment_id
-    ), running AS (
-        INSERT INTO rollup.running AS r (day, month, hour, deployment_id, busy_us, minutes, in_flight)
+    ), runs AS (
         SELECT
-            b.day, b.month, b.hour, b.deployment_id, b.busy_us, coalesce(k.minutes, '{}'), coalesce(k.in_flight, '{}')
+            b.day, b.month, b.hour, b.deployment_id, b.busy_us, coalesce(k.minutes, '{}') AS minutes,
+            coalesce(k.in_flight, '{}') AS in_flight
         FROM (
             SELECT h.day, h.month, h.hour, h.deployment_id, sum(h.busy_us) AS busy_us
             FROM hours_run AS h
             GROUP BY h.day, h.month, h.hour, h.deployment_id
         ) AS b
         LEFT JOIN looks AS k USING (day, month, hour, deployment_id)
+    ), running AS (
+        INSERT INTO rollup.running AS r (day, month, hour, deployment_id, busy_us, minutes, in_flight)
+        SELECT s.day, s.month, s.hour, s.deployment_id, s.busy_us, s.minutes, s.in_flight
+        FROM runs AS s
         ON CONFLICT (day, hour, deployment_id, month) WHERE month IS NOT NULL DO UPDATE SET
             busy_us = r.busy_us + excluded.busy_us,
             (minutes, in_flight) = (

@@ -12,12 +12,13 @@ DECLARE
     known cluster.catalogs;
 BEGIN
     SELECT s.time_zone INTO known.time_zone FROM rollup.state AS s;
-    SELECT array_agg(e.deployment_id), array_agg(e.model_id) INTO known.deployments, known.models
-    FROM llm.deployments AS e;
+    SELECT array_agg(e.deployment_id), array_agg(e.model_id), array_agg(e.since), array_agg(e.until_time)
+    INTO known.deployments, known.models, known.models_since, known.models_until
+    FROM rollup.deployment_spans AS e;
     SELECT array_agg(c.config_id), array_agg(c.max_tokens) INTO known.configs, known.max_tokens
     FROM llm.model_configs AS c;
     SELECT array_agg(h.user_id), array_agg(h.department_id), array_agg(h.since), array_agg(h.until_time)
-    INTO known.users, known.departments, known.since, known.until_time
+    INTO known.users, known.departments, known.members_since, known.members_until
     FROM rollup.department_spans AS h;
     RETURN known;
 END
@@ -25,13 +26,15 @@ $$;
 COMMENT ON FUNCTION cluster.known_catalogs() IS 'What shards are told of the catalogs';
 REVOKE ALL ON FUNCTION cluster.known_catalogs() FROM public;
 
--- The question is put to the shards below OFFSET 0, and what they answer is added up above it, here.
+-- The question is put to the shards below OFFSET 0, and what they answer is added up above it, here. What a row is of
+-- tells which columns it has.
 CREATE OR REPLACE FUNCTION cluster.log_sums(low timestamptz, high timestamptz, lowest uuid)
 RETURNS TABLE (
-    day date, month date, local_hour timestamp, hour timestamptz, dimension rollup.dimension, key bigint,
-    requests bigint, answered_requests bigint, requests_without_tokens bigint, at_max_tokens_requests bigint,
-    tokens bigint, latency_us numeric, max_latency_us bigint, first_request_time timestamptz,
-    last_request_time timestamptz, latencies rollup.latency_histogram
+    row_of text, day date, month date, local_hour timestamp, hour timestamptz, dimension rollup.dimension, key bigint,
+    deployment_id bigint, model_id bigint, department_id bigint, requests bigint, answered_requests bigint,
+    requests_without_tokens bigint, at_max_tokens_requests bigint, tokens bigint, latency_us numeric,
+    max_latency_us bigint, first_request_time timestamptz, last_request_time timestamptz,
+    latencies rollup.latency_histogram, minute smallint
 )
 LANGUAGE plpgsql
 STABLE
@@ -46,11 +49,11 @@ BEGIN
     )
 
     SELECT
-        a.day, a.month, a.local_hour, a.hour, a.dimension, a.key, rollup.bigint_sum(a.requests),
-        rollup.bigint_sum(a.answered_requests), rollup.bigint_sum(a.requests_without_tokens),
-        rollup.bigint_sum(a.at_max_tokens_requests), rollup.bigint_sum(a.tokens), sum(a.latency_us),
-        max(a.max_latency_us), min(a.first_request_time), max(a.last_request_time),
-        rollup.histogram_sum(a.latencies) FILTER (WHERE a.latencies IS NOT NULL)
+        a.row_of, a.day, a.month, a.local_hour, a.hour, a.dimension, a.key, a.deployment_id, a.model_id,
+        a.department_id, rollup.bigint_sum(a.requests), rollup.bigint_sum(a.answered_requests),
+        rollup.bigint_sum(a.requests_without_tokens), rollup.bigint_sum(a.at_max_tokens_requests),
+        rollup.bigint_sum(a.tokens), sum(a.latency_us), max(a.max_latency_us), min(a.first_request_time),
+        max(a.last_request_time), rollup.histogram_sum(a.latencies) FILTER (WHERE a.latencies IS NOT NULL), a.minute
     FROM (
         SELECT r.*
         FROM cluster.state AS s
@@ -58,11 +61,13 @@ BEGIN
         CROSS JOIN LATERAL cluster.shard_log_sums(s.tableoid, low, high, lowest, k.catalogs) AS r
         OFFSET 0
     ) AS a
-    GROUP BY a.day, a.month, a.local_hour, a.hour, a.dimension, a.key;
+    GROUP BY
+        a.row_of, a.day, a.month, a.local_hour, a.hour, a.dimension, a.key, a.deployment_id, a.model_id,
+        a.department_id, a.minute;
 END
 $$;
-COMMENT ON FUNCTION cluster.log_sums(timestamptz, timestamptz, uuid) IS 'Sums and histograms of the logs of a span of '
-    'time, as rollup.fold_logs() makes them: by dimension and day, and without a dimension by hour and deployment';
+COMMENT ON FUNCTION cluster.log_sums(timestamptz, timestamptz, uuid) IS 'What rollup.fold_logs() makes of the logs of a '
+    'span of time: parts, histograms, and runs: latency_us by hour, and requests by minute';
 REVOKE ALL ON FUNCTION cluster.log_sums(timestamptz, timestamptz, uuid) FROM public;
 
 CREATE OR REPLACE FUNCTION cluster.slow_logs(
@@ -106,9 +111,11 @@ REVOKE ALL ON FUNCTION cluster.slow_logs(
 -- What is asked of a shard, and what is done with the answers, is the text of one node.
 DO $$
 DECLARE
-    fold constant text := pg_get_functiondef('rollup.fold_logs(timestamptz, timestamptz)'::regprocedure);
+    fold text := pg_get_functiondef('rollup.fold_logs(timestamptz, timestamptz)'::regprocedure);
     -- From the logs to sums and histograms, and from cells of these back to logs.
-    summing constant text := substring(fold FROM 'sums AS MATERIALIZED .*\), (?=hours AS \()');
+    counting constant text := substring(fold FROM 'parts AS MATERIALIZED .*\), (?=sums AS MATERIALIZED)');
+    ranking constant text := substring(fold FROM 'cells AS MATERIALIZED .*\), (?=hours AS \()');
+    running constant text := substring(fold FROM 'hours_run AS MATERIALIZED .*\), (?=running AS \()');
     choosing constant text := substring(fold FROM 'candidates AS MATERIALIZED .*\), (?=slowest AS \()');
     facts text := rtrim(pg_get_viewdef('rollup.log_facts'::regclass), ';');
     made constant text := 'LANGUAGE plpgsql STABLE '
@@ -119,14 +126,17 @@ BEGIN
     facts := cluster.changed(facts, 'llm.sessions s', '%s s');
     facts := cluster.changed(facts, substring(facts FROM '\( SELECT state.time_zone.*\) z'), '(SELECT $4.time_zone) AS z');
     facts := cluster.changed(
-        facts, 'llm.deployments e', 'unnest($4.deployments, $4.models) AS e (deployment_id, model_id)'
+        facts, 'rollup.deployment_spans e',
+        'unnest($4.deployments, $4.models, $4.models_since, $4.models_until) '
+        'AS e (deployment_id, model_id, since, until_time)'
     );
     facts := cluster.changed(
         facts, 'llm.model_configs c', 'unnest($4.configs, $4.max_tokens) AS c (config_id, max_tokens)'
     );
     facts := cluster.changed(
         facts, 'rollup.department_spans h',
-        'unnest($4.users, $4.departments, $4.since, $4.until_time) AS h (user_id, department_id, since, until_time)'
+        'unnest($4.users, $4.departments, $4.members_since, $4.members_until) '
+        'AS h (user_id, department_id, since, until_time)'
     );
     EXECUTE format(
         $text$
@@ -166,22 +176,35 @@ BEGIN
             WITH facts AS MATERIALIZED (
                 SELECT * FROM cluster.shard_facts(shard, low, high, lowest, known)
             ), %s answer AS (
-                SELECT s.*, h.latencies
-                FROM sums AS s
-                LEFT JOIN histograms AS h
-                    ON s.dimension = h.dimension AND s.day = h.day AND s.month = h.month
-                    AND coalesce(s.key, '-9223372036854775808') = coalesce(h.key, '-9223372036854775808')
+                SELECT
+                    'part' AS row_of, p.day, p.month, p.local_hour, p.hour, p.dimension, p.key, p.deployment_id,
+                    p.model_id, p.department_id, p.requests, p.answered_requests, p.requests_without_tokens,
+                    p.at_max_tokens_requests, p.tokens, p.latency_us, p.max_latency_us, p.first_request_time,
+                    p.last_request_time, NULL::rollup.latency_histogram AS latencies, NULL::smallint AS minute
+                FROM parts AS p
+                UNION ALL
+                SELECT
+                    'histogram', h.day, h.month, NULL, NULL, h.dimension, h.key, NULL, NULL, NULL, NULL, NULL, NULL,
+                    NULL, NULL, NULL, NULL, NULL, NULL, h.latencies, NULL
+                FROM histograms AS h
+                UNION ALL
+                SELECT
+                    'run', r.day, r.month, NULL, r.hour, NULL, NULL, r.deployment_id, NULL, NULL, u.requests, NULL,
+                    NULL, NULL, NULL, CASE WHEN u.minute IS NULL THEN r.busy_us END, NULL, NULL, NULL, NULL, u.minute
+                FROM runs AS r
+                CROSS JOIN LATERAL (
+                    SELECT NULL::smallint AS minute, NULL::integer AS requests
+                    UNION ALL
+                    SELECT m.minute, m.requests FROM unnest(r.minutes, r.in_flight) AS m (minute, requests)
+                ) AS u
             )
 
-            SELECT
-                a.day, a.month, a.local_hour, a.hour, a.dimension, a.key, a.requests, a.answered_requests,
-                a.requests_without_tokens, a.at_max_tokens_requests, a.tokens, a.latency_us, a.max_latency_us,
-                a.first_request_time, a.last_request_time, a.latencies
-            FROM answer AS a;
+            SELECT * FROM answer;
         END
         $body$
         $text$,
-        pg_get_function_result('cluster.log_sums(timestamptz, timestamptz, uuid)'::regprocedure), made, summing
+        pg_get_function_result('cluster.log_sums(timestamptz, timestamptz, uuid)'::regprocedure), made,
+        counting || ranking || regexp_replace(running, ', $', ',')
     );
     EXECUTE format(
         $text$
@@ -215,21 +238,41 @@ BEGIN
     )
     FROM pg_proc AS p
     WHERE p.oid = 'cluster.slow_logs'::regproc;
+    fold := cluster.changed(
+        fold, substring(fold FROM 'facts AS MATERIALIZED .*\), (?=parts AS MATERIALIZED)'),
+        'answer AS MATERIALIZED (SELECT * FROM cluster.log_sums(low, high, lowest)), '
+    );
+    fold := cluster.changed(
+        fold, counting, 'parts AS MATERIALIZED (SELECT a.* FROM answer AS a WHERE a.row_of = ''part''), '
+    );
+    fold := cluster.changed(
+        fold, ranking,
+        $text$histograms AS (
+            SELECT a.dimension, a.day, a.key, a.month, a.latencies FROM answer AS a WHERE a.row_of = 'histogram'
+        ), ranked AS MATERIALIZED (
+            SELECT
+                h.dimension, h.day, h.month, h.key, c.bucket, c.rank,
+                (h.latencies).ranks[cardinality((h.latencies).ranks)] AS answered
+            FROM histograms AS h
+            CROSS JOIN LATERAL unnest((h.latencies).buckets, (h.latencies).ranks) AS c (bucket, rank)
+        ), $text$
+    );
+    fold := cluster.changed(
+        fold, running,
+        $text$runs AS (
+            SELECT
+                a.day, a.month, a.hour, a.deployment_id, sum(a.latency_us) AS busy_us,
+                coalesce(array_agg(a.minute ORDER BY a.minute) FILTER (WHERE a.minute IS NOT NULL), '{}') AS minutes,
+                coalesce(
+                    array_agg(a.requests::integer ORDER BY a.minute) FILTER (WHERE a.minute IS NOT NULL), '{}'
+                ) AS in_flight
+            FROM answer AS a
+            WHERE a.row_of = 'run'
+            GROUP BY a.day, a.month, a.hour, a.deployment_id
+        ), $text$
+    );
     EXECUTE cluster.changed(
-        cluster.changed(
-            fold, substring(fold FROM 'facts AS MATERIALIZED .*\), (?=hours AS \()'),
-            $text$sums AS MATERIALIZED (
-                SELECT * FROM cluster.log_sums(low, high, lowest)
-            ), histograms AS (
-                SELECT s.dimension, s.day, s.key, s.month, s.latencies FROM sums AS s WHERE s.latencies IS NOT NULL
-            ), ranked AS MATERIALIZED (
-                SELECT
-                    h.dimension, h.day, h.month, h.key, c.bucket, c.rank,
-                    (h.latencies).ranks[cardinality((h.latencies).ranks)] AS answered
-                FROM histograms AS h
-                CROSS JOIN LATERAL unnest((h.latencies).buckets, (h.latencies).ranks) AS c (bucket, rank)
-            ), $text$
-        ),
+        fold,
         choosing,
         $text$candidates AS MATERIALIZED (
             SELECT c.*
