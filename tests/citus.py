@@ -16,7 +16,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from llm_db import database, distribute, migrate
 
 DSN = os.environ.get("LLM_DB_CITUS_DSN", "")
+# What a table takes, as it is asked of the server itself.
+SIZE = "citus_total_relation_size(oid, fail_on_error => false)" if DSN else "pg_total_relation_size(oid)"
 needs_a_cluster = pytest.mark.skipif(not DSN, reason="LLM_DB_CITUS_DSN names no Citus cluster")
+
+no_publication = pytest.mark.one_node("nothing is published of what lies on workers")
+session_id_stays = pytest.mark.one_node("what shards are cut by cannot be changed")
 
 
 def has(dsn: str) -> bool:
@@ -31,6 +36,11 @@ def servers() -> list[str]:
         user = connection.info.user
         workers = [make_conninfo(host=host, port=port, user=user, dbname="postgres") for host, port in nodes]
     return [make_conninfo(DSN, dbname="postgres"), *workers]
+
+
+def worker(dsn: str) -> str:
+    """The same database on a worker."""
+    return make_conninfo(servers()[1], dbname=conninfo_to_dict(dsn)["dbname"])
 
 
 @contextmanager

@@ -60,7 +60,7 @@ def make_due(db: psycopg.Connection, company: Company) -> None:
 # That a job was done, when make_due() has left it something.
 DONE = {
     "months": "to_regclass('llm.sessions_' || to_char(now() + interval '3 months', 'YYYY_MM')) IS NOT NULL",
-    "default rows": "NOT EXISTS (SELECT FROM llm.sessions_default AS s WHERE llm.uuidv7_time(s.session_id) < now())",
+    "default rows": "NOT EXISTS (SELECT 1 FROM llm.sessions_default AS s WHERE llm.uuidv7_time(s.session_id) < now())",
     "refresh": "EXISTS (SELECT FROM rollup.state WHERE closed_before > now() - interval '1 hour'"
     " AND closed_before < now() AND refreshed_at > now() - interval '1 hour')"
     " AND NOT EXISTS (SELECT FROM rollup.notes)",

@@ -1,3 +1,16 @@
+-- On a cluster it is what the shards take.
+CREATE OR REPLACE VIEW ops.stored AS
+SELECT
+    c.oid AS relation,
+    pg_total_relation_size(c.oid) AS bytes,
+    -- Before the first ANALYZE or VACUUM, reltuples is -1: not known.
+    nullif(c.reltuples, -1)::bigint AS estimated_rows
+FROM pg_catalog.pg_class AS c;
+COMMENT ON VIEW ops.stored IS '테이블별 저장: what each relation takes on disk, wherever its rows lie';
+COMMENT ON COLUMN ops.stored.relation IS '테이블: its OID';
+COMMENT ON COLUMN ops.stored.bytes IS '저장 크기: table, indexes and TOAST, in bytes';
+COMMENT ON COLUMN ops.stored.estimated_rows IS '행 수 추정: rows as of the last ANALYZE or VACUUM; NULL = neither has run';
+
 -- A month is a pair of partitions, one of which refers to the other. Whoever detaches or drops one by hand leaves half
 -- a month behind: rows that nobody reads, and a name that is taken.
 CREATE OR REPLACE FUNCTION ops.month_problem(month date)
@@ -96,11 +109,11 @@ WITH partitions AS (
         b.bounds,
         substring(b.bounds FROM 'FROM \(''([0-9a-f-]+)''\)')::uuid AS low,
         substring(b.bounds FROM 'TO \(''([0-9a-f-]+)''\)')::uuid AS high,
-        -- Before the first ANALYZE or VACUUM, reltuples is -1: not known.
-        nullif(c.reltuples, -1)::bigint AS estimated_rows,
-        pg_total_relation_size(c.oid) AS total_bytes
+        t.estimated_rows,
+        t.bytes AS total_bytes
     FROM pg_catalog.pg_inherits AS i
     INNER JOIN pg_catalog.pg_class AS c ON i.inhrelid = c.oid
+    INNER JOIN ops.stored AS t ON c.oid = t.relation
     CROSS JOIN LATERAL (SELECT pg_get_expr(c.relpartbound, c.oid) AS bounds) AS b
     WHERE i.inhparent IN ('llm.sessions'::regclass, 'llm.session_logs'::regclass) AND NOT i.inhdetachpending
 ), session_partitions AS (
