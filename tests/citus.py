@@ -102,7 +102,12 @@ def clear(admin: psycopg.Connection, name: str) -> None:
 @cache
 def distributed_template(ending: ExitStack) -> str:
     dsn = ending.enter_context(cluster_database())
-    with database.connect(database.Target(dsn, "the tests")) as connection:
+    with (
+        psycopg.connect(servers()[0], autocommit=True) as turn,
+        database.connect(database.Target(dsn, "the tests")) as connection,
+    ):
+        # Citus gives all roles to the workers, where two that do so at once collide.
+        turn.execute("SELECT pg_advisory_lock(1)")
         migrate.migrate(connection, tell=lambda _: None)
         add_nodes(dsn)
         distribute.distribute(connection, tell=lambda _: None)
