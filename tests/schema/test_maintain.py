@@ -334,7 +334,7 @@ def test_what_is_cut_off_goes_on_where_it_was(db: psycopg.Connection, dsn: str, 
         with psycopg.connect(dsn, autocommit=True) as cut, ThreadPoolExecutor(1) as pool:
             running = pool.submit(cut.execute, "CALL llm.maintain()")
             time.sleep(pause)
-            db.execute("SELECT pg_terminate_backend(%s)", [cut.info.backend_pid])
+            db.execute("SELECT pg_terminate_backend(%s::integer)", [cut.info.backend_pid])
             assert running.exception() is None or isinstance(running.exception(), psycopg.OperationalError)
     db.execute("CALL llm.maintain()")
     assert done(db) == set(DONE)

@@ -1,15 +1,11 @@
--- On a cluster it is what the shards take.
-CREATE OR REPLACE VIEW ops.stored AS
-SELECT
-    c.oid AS relation,
-    pg_total_relation_size(c.oid) AS bytes,
-    -- Before the first ANALYZE or VACUUM, reltuples is -1: not known.
-    nullif(c.reltuples, -1)::bigint AS estimated_rows
-FROM pg_catalog.pg_class AS c;
-COMMENT ON VIEW ops.stored IS '테이블별 저장: what each relation takes on disk, wherever its rows lie';
-COMMENT ON COLUMN ops.stored.relation IS '테이블: its OID';
-COMMENT ON COLUMN ops.stored.bytes IS '저장 크기: table, indexes and TOAST, in bytes';
-COMMENT ON COLUMN ops.stored.estimated_rows IS '행 수 추정: rows as of the last ANALYZE or VACUUM; NULL = neither has run';
+CREATE OR REPLACE VIEW ops.shard_sizes AS
+SELECT NULL::regclass AS relation, NULL::bigint AS bytes, NULL::bigint AS estimated_rows
+WHERE false;
+COMMENT ON VIEW ops.shard_sizes IS '샤드 크기: what tables take on the other servers of a cluster; no row on one node';
+COMMENT ON COLUMN ops.shard_sizes.relation IS '테이블: whose shards they are';
+COMMENT ON COLUMN ops.shard_sizes.bytes IS '저장 크기: all shards with their indexes and TOAST, in bytes';
+COMMENT ON COLUMN ops.shard_sizes.estimated_rows IS '행 수 추정: rows as of the last ANALYZE or VACUUM of the shards; NULL '
+    '= neither has run';
 
 -- A month is a pair of partitions, one of which refers to the other. Whoever detaches or drops one by hand leaves half
 -- a month behind: rows that nobody reads, and a name that is taken.
@@ -98,6 +94,24 @@ $$;
 COMMENT ON FUNCTION ops.month_exists(date) IS 'Whether a month has its partitions. Raises where it has half of them';
 REVOKE ALL ON FUNCTION ops.month_exists(date) FROM public;
 
+-- With its owner's rights: on a cluster a worker knows nothing of the view that asks.
+CREATE OR REPLACE FUNCTION ops.rows_waiting(entity text)
+RETURNS bigint
+LANGUAGE plpgsql
+STABLE STRICT
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    waiting bigint;
+BEGIN
+    EXECUTE format('SELECT count(*) FROM llm.%I', entity || '_default') INTO waiting;
+    RETURN waiting;
+END
+$$;
+COMMENT ON FUNCTION ops.rows_waiting(text) IS 'How many rows of sessions or of session_logs lie in DEFAULT';
+REVOKE ALL ON FUNCTION ops.rows_waiting(text) FROM public;
+
 -- Bounds are read from the partitions themselves, not from their names, and the two tables meet on them in a FULL JOIN:
 -- a month that only one of them has is a fault a DBA should see, and so is a table of a month's name that neither has.
 -- DEFAULT, which has no bounds, meets DEFAULT.
@@ -109,11 +123,12 @@ WITH partitions AS (
         b.bounds,
         substring(b.bounds FROM 'FROM \(''([0-9a-f-]+)''\)')::uuid AS low,
         substring(b.bounds FROM 'TO \(''([0-9a-f-]+)''\)')::uuid AS high,
-        t.estimated_rows,
-        t.bytes AS total_bytes
+        -- Before the first ANALYZE or VACUUM, reltuples is -1: not known.
+        CASE WHEN e.relation IS NULL THEN nullif(c.reltuples, -1)::bigint ELSE e.estimated_rows END AS estimated_rows,
+        pg_total_relation_size(c.oid) + coalesce(e.bytes, 0) AS total_bytes
     FROM pg_catalog.pg_inherits AS i
     INNER JOIN pg_catalog.pg_class AS c ON i.inhrelid = c.oid
-    INNER JOIN ops.stored AS t ON c.oid = t.relation
+    LEFT JOIN ops.shard_sizes AS e ON c.oid = e.relation
     CROSS JOIN LATERAL (SELECT pg_get_expr(c.relpartbound, c.oid) AS bounds) AS b
     WHERE i.inhparent IN ('llm.sessions'::regclass, 'llm.session_logs'::regclass) AND NOT i.inhdetachpending
 ), session_partitions AS (
@@ -152,8 +167,8 @@ SELECT
     a.session_logs_partition,
     a.session_logs_estimated_rows,
     a.session_logs_bytes,
-    CASE WHEN a.session_bounds = 'DEFAULT' THEN (SELECT count(*) FROM llm.sessions_default) END AS sessions_waiting,
-    CASE WHEN a.log_bounds = 'DEFAULT' THEN (SELECT count(*) FROM llm.session_logs_default) END AS session_logs_waiting,
+    CASE WHEN a.session_bounds = 'DEFAULT' THEN ops.rows_waiting('sessions') END AS sessions_waiting,
+    CASE WHEN a.log_bounds = 'DEFAULT' THEN ops.rows_waiting('session_logs') END AS session_logs_waiting,
     ops.month_problem(coalesce(a.month, n.month)) AS problem
 FROM attached AS a
 FULL JOIN named_months AS n ON a.month = n.month

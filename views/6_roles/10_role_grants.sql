@@ -80,6 +80,7 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
         'ops.repair_month(date)',
         'ops.restart_rollups()',
         'ops.retention_border(integer)',
+        'ops.rows_waiting(text)',
         'ops.run_checks()',
         'ops.set_reporting_time_zone(text)',
         'rollup.noted(text)',

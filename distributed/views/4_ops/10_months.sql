@@ -1,7 +1,7 @@
 -- instead of: views/4_ops/10_months.sql
 
 -- On a worker, for each shard.
-CREATE OR REPLACE FUNCTION cluster.stored_beside(shard oid)
+CREATE OR REPLACE FUNCTION cluster.sizes_beside(shard oid)
 RETURNS TABLE (of_table text, bytes bigint, estimated_rows bigint)
 LANGUAGE plpgsql
 STABLE
@@ -16,10 +16,10 @@ BEGIN
     WHERE ours.shardid = substring(shard::regclass::text FROM '[0-9]+$')::bigint;
 END
 $$;
-COMMENT ON FUNCTION cluster.stored_beside(oid) IS 'What a shard takes, and each that lies beside it, by its table';
-REVOKE ALL ON FUNCTION cluster.stored_beside(oid) FROM public;
+COMMENT ON FUNCTION cluster.sizes_beside(oid) IS 'What a shard takes, and each that lies beside it, by its table';
+REVOKE ALL ON FUNCTION cluster.sizes_beside(oid) FROM public;
 
-CREATE OR REPLACE FUNCTION cluster.stored()
+CREATE OR REPLACE FUNCTION cluster.shard_sizes()
 RETURNS TABLE (relation regclass, bytes bigint, estimated_rows bigint)
 LANGUAGE plpgsql
 STABLE
@@ -32,19 +32,15 @@ BEGIN
     FROM (
         SELECT t.of_table, sum(t.bytes)::bigint AS bytes, sum(t.estimated_rows)::bigint AS estimated_rows
         FROM cluster.state AS a
-        CROSS JOIN LATERAL cluster.stored_beside(a.tableoid) AS t
+        CROSS JOIN LATERAL cluster.sizes_beside(a.tableoid) AS t
         GROUP BY t.of_table
     ) AS s;
 END
 $$;
-COMMENT ON FUNCTION cluster.stored() IS 'What the shards of each distributed table take together';
+COMMENT ON FUNCTION cluster.shard_sizes() IS 'What the shards of each distributed table take together';
 -- Views call it for whoever reads them. The schema is open to nobody.
-GRANT EXECUTE ON FUNCTION cluster.stored() TO public;
+GRANT EXECUTE ON FUNCTION cluster.shard_sizes() TO public;
 
-CREATE OR REPLACE VIEW ops.stored AS
-SELECT
-    c.oid AS relation,
-    coalesce(s.bytes, pg_total_relation_size(c.oid)) AS bytes,
-    CASE WHEN s.bytes IS NULL THEN nullif(c.reltuples, -1)::bigint ELSE s.estimated_rows END AS estimated_rows
-FROM pg_catalog.pg_class AS c
-LEFT JOIN cluster.stored() AS s ON c.oid = s.relation;
+CREATE OR REPLACE VIEW ops.shard_sizes AS
+SELECT s.relation, s.bytes, s.estimated_rows
+FROM cluster.shard_sizes() AS s;

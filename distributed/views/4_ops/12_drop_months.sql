@@ -12,17 +12,15 @@ DECLARE
     keep_from constant timestamptz := ops.retention_border(keep_months);
     low uuid;
     high uuid;
-    suffix text;
+    month_begin timestamptz;
 BEGIN
     FOR month IN SELECT m FROM ops.months_before(keep_from) AS m ORDER BY m LOOP
-        suffix := to_char(month, 'YYYY_MM');
-        low := llm.uuidv7_floor(month::timestamp AT TIME ZONE 'UTC');
+        month_begin := month::timestamp AT TIME ZONE 'UTC';
+        low := llm.uuidv7_floor(month_begin);
         high := llm.uuidv7_floor((month + interval '1 month') AT TIME ZONE 'UTC');
         SELECT count(*) INTO sessions FROM llm.sessions AS s WHERE s.session_id >= low AND s.session_id < high;
         SELECT count(*) INTO logs FROM llm.session_logs AS l WHERE l.session_id >= low AND l.session_id < high;
-        SELECT sum(t.bytes) INTO bytes
-        FROM ops.stored AS t
-        WHERE t.relation IN (to_regclass('llm.sessions_' || suffix), to_regclass('llm.session_logs_' || suffix));
+        bytes := (SELECT m.sessions_bytes + m.session_logs_bytes FROM ops.months AS m WHERE m.from_time = month_begin);
         held_back_by := ops.held_back_by(month, keep_from);
         RETURN NEXT;
     END LOOP;
