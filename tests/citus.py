@@ -18,9 +18,11 @@ from llm_db import database, distribute, migrate
 DSN = os.environ.get("LLM_DB_CITUS_DSN", "")
 # What a table takes, as it is asked of the server itself.
 SIZE = "pg_total_relation_size(oid)" + (" + citus_total_relation_size(oid, false)" if DSN else "")
-needs_a_cluster = pytest.mark.skipif(not DSN, reason="LLM_DB_CITUS_DSN names no Citus cluster")
+NO_CLUSTER = "LLM_DB_CITUS_DSN names no Citus cluster"
+needs_a_cluster = pytest.mark.skipif(not DSN, reason=NO_CLUSTER)
 
 no_publication = pytest.mark.one_node("nothing is published of what lies on workers")
+not_rolled_back = pytest.mark.one_node("what was distributed is rolled back after `llm-db distribute --undo` only")
 session_id_stays = pytest.mark.one_node("what shards are cut by cannot be changed")
 
 
@@ -111,4 +113,7 @@ def distributed_template(ending: ExitStack) -> str:
         migrate.migrate(connection, tell=lambda _: None)
         add_nodes(dsn)
         distribute.distribute(connection, tell=lambda _: None)
+        # Who acts as a role is on the workers who it is, and must be let in there.
+        for role in connection.execute("SELECT DISTINCT role_name FROM ops.role_grants").fetchall():
+            connection.execute("ALTER ROLE {} LOGIN".format(*role))
     return dsn

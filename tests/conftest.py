@@ -29,6 +29,7 @@ from llm_db import database, migrate
 ROOT = Path(__file__).parents[1]
 # How the controller tells its xdist workers where the server is.
 PORT_VARIABLE = "LLM_DB_TEST_PG_PORT"
+ONE_NODE = "of one node only"
 END_SESSIONS = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'
 """
@@ -41,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The table of docs/reliability.md."""
+    """The table of docs/reliability.md; what was not asked of a cluster, or of one node."""
     lines = [
         value
         for report in terminalreporter.getreports("passed")
@@ -50,6 +51,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     ]
     if lines:
         terminalreporter.write_line("\n".join([kills.HEAD, *lines]))
+    for reason, told in (
+        (citus.NO_CLUSTER, "tests of a cluster were skipped: LLM_DB_CITUS_DSN names none"),
+        (ONE_NODE, "tests of one node only were skipped: LLM_DB_CITUS_DSN names a cluster"),
+    ):
+        if skipped := sum(reason in str(report.longrepr) for report in terminalreporter.getreports("skipped")):
+            terminalreporter.write_line(f"{skipped:,} {told}")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -74,7 +81,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if not marker.args:
                 raise pytest.UsageError(f"{item.nodeid} is marked `{marker.name}` and does not say why")
         if citus.DSN and (why := of_one_node(item)):
-            item.add_marker(pytest.mark.skip(reason=f"of one node only: {why}"))
+            item.add_marker(pytest.mark.skip(reason=f"{ONE_NODE}: {why}"))
 
 
 def of_one_node(item: pytest.Item) -> str | None:

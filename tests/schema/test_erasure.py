@@ -343,7 +343,7 @@ def test_whom_it_refuses(db: psycopg.Connection, company: Company) -> None:
 def test_who_may_call_it(db: psycopg.Connection, company: Company) -> None:
     kim = person(db, "김연구원", "ykim@example.com", company)
     name = sql.Identifier(f"officer_{uuid.uuid4().hex}")
-    db.execute(sql.SQL("CREATE ROLE {}").format(name))
+    db.execute(sql.SQL("CREATE ROLE {} LOGIN").format(name))
     try:
         for role in ("llm_analyst", "llm_people_reader", "llm_app", "llm_loader", "llm_auditor", "llm_manager"):
             db.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), name))

@@ -25,7 +25,7 @@ GRANT INSERT, UPDATE ON llm.sessions, llm.session_logs TO {role};
 def service(db: psycopg.Connection) -> Iterator[sql.Identifier]:
     """A login of the platform's service. Roles are the server's, so its name is its own."""
     role = sql.Identifier(f"service_{uuid.uuid4().hex}")
-    db.execute(sql.SQL("CREATE ROLE {}").format(role))
+    db.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
     db.execute(sql.SQL(SERVICE_GRANTS).format(role=role))
     yield role
     db.execute("RESET ROLE")
