@@ -408,8 +408,7 @@ def test_sizes_are_those_of_the_months_and_go_on_in_a_line(healthy: psycopg.Conn
     growth(healthy)
     sizes = dict(
         healthy.execute(
-            f"SELECT relname, {citus.SIZE} FROM pg_class"
-            " WHERE relkind = 'r' AND relname ~ '^sessions_(2|def)'"
+            f"SELECT relname, {citus.SIZE} FROM pg_class WHERE relkind = 'r' AND relname ~ '^sessions_(2|def)'"
         ).fetchall()
     )
     query = (

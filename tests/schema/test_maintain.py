@@ -13,6 +13,7 @@ from psycopg import errors, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.json import Jsonb
 
+import citus
 from command import drop_role
 from conftest import Company, found_company, fresh_database, migrate_database
 
@@ -64,7 +65,8 @@ DONE = {
     "refresh": "EXISTS (SELECT FROM rollup.state WHERE closed_before > now() - interval '1 hour'"
     " AND closed_before < now() AND refreshed_at > now() - interval '1 hour')"
     " AND NOT EXISTS (SELECT FROM rollup.notes)",
-    "template uses": "NOT EXISTS (SELECT FROM llm.prompt_template_uses WHERE slot < 0)",
+    "template uses": f"NOT EXISTS (SELECT 1 FROM {'cluster.template_uses' if citus.DSN else 'llm.prompt_template_uses'}"
+    " WHERE slot < 0)",
     "sessions retention": "NOT EXISTS (SELECT FROM ops.months WHERE month < now() - interval '15 months')",
     "audit months": "to_regclass('audit.changes_' || to_char(now() + interval '3 months', 'YYYY_MM')) IS NOT NULL",
     "audit retention": "NOT EXISTS (SELECT FROM audit.months WHERE month < now() - interval '26 months')",

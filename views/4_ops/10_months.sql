@@ -1,11 +1,22 @@
-CREATE OR REPLACE VIEW ops.shard_sizes AS
-SELECT NULL::regclass AS relation, NULL::bigint AS bytes, NULL::bigint AS estimated_rows
-WHERE false;
-COMMENT ON VIEW ops.shard_sizes IS '샤드 크기: what tables take on the other servers of a cluster; no row on one node';
-COMMENT ON COLUMN ops.shard_sizes.relation IS '테이블: whose shards they are';
-COMMENT ON COLUMN ops.shard_sizes.bytes IS '저장 크기: all shards with their indexes and TOAST, in bytes';
-COMMENT ON COLUMN ops.shard_sizes.estimated_rows IS '행 수 추정: rows as of the last ANALYZE or VACUUM of the shards; NULL '
-    '= neither has run';
+-- STABLE, so that who reads a view without its sizes asks for none: that would wait for whoever changes months.
+CREATE OR REPLACE FUNCTION ops.stored_bytes(relation regclass)
+RETURNS bigint
+LANGUAGE sql
+STABLE STRICT
+RETURN pg_total_relation_size(relation);
+COMMENT ON FUNCTION ops.stored_bytes(regclass) IS 'What a table takes, with its indexes and TOAST, in bytes; on a '
+    'cluster with its shards';
+REVOKE ALL ON FUNCTION ops.stored_bytes(regclass) FROM public;
+
+CREATE OR REPLACE FUNCTION ops.stored_rows(relation regclass)
+RETURNS bigint
+LANGUAGE sql
+STABLE STRICT
+-- Before the first ANALYZE or VACUUM, reltuples is -1: not known.
+RETURN (SELECT nullif(c.reltuples, -1)::bigint FROM pg_catalog.pg_class AS c WHERE c.oid = relation);
+COMMENT ON FUNCTION ops.stored_rows(regclass) IS 'How many rows a table had at the last ANALYZE or VACUUM, on a '
+    'cluster in its shards; NULL = neither has run';
+REVOKE ALL ON FUNCTION ops.stored_rows(regclass) FROM public;
 
 -- A month is a pair of partitions, one of which refers to the other. Whoever detaches or drops one by hand leaves half
 -- a month behind: rows that nobody reads, and a name that is taken.
@@ -123,12 +134,9 @@ WITH partitions AS (
         b.bounds,
         substring(b.bounds FROM 'FROM \(''([0-9a-f-]+)''\)')::uuid AS low,
         substring(b.bounds FROM 'TO \(''([0-9a-f-]+)''\)')::uuid AS high,
-        -- Before the first ANALYZE or VACUUM, reltuples is -1: not known.
-        CASE WHEN e.relation IS NULL THEN nullif(c.reltuples, -1)::bigint ELSE e.estimated_rows END AS estimated_rows,
-        pg_total_relation_size(c.oid) + coalesce(e.bytes, 0) AS total_bytes
+        c.oid
     FROM pg_catalog.pg_inherits AS i
     INNER JOIN pg_catalog.pg_class AS c ON i.inhrelid = c.oid
-    LEFT JOIN ops.shard_sizes AS e ON c.oid = e.relation
     CROSS JOIN LATERAL (SELECT pg_get_expr(c.relpartbound, c.oid) AS bounds) AS b
     WHERE i.inhparent IN ('llm.sessions'::regclass, 'llm.session_logs'::regclass) AND NOT i.inhdetachpending
 ), session_partitions AS (
@@ -148,11 +156,9 @@ WITH partitions AS (
         llm.uuidv7_time(coalesce(s.low, l.low)) AS from_time,
         llm.uuidv7_time(coalesce(s.high, l.high)) AS until_time,
         s.relname AS sessions_partition,
-        s.estimated_rows AS sessions_estimated_rows,
-        s.total_bytes AS sessions_bytes,
+        s.oid AS sessions_table,
         l.relname AS session_logs_partition,
-        l.estimated_rows AS session_logs_estimated_rows,
-        l.total_bytes AS session_logs_bytes
+        l.oid AS session_logs_table
     FROM session_partitions AS s
     FULL JOIN log_partitions AS l ON s.bounds = l.bounds
 )
@@ -162,11 +168,11 @@ SELECT
     a.from_time,
     a.until_time,
     a.sessions_partition,
-    a.sessions_estimated_rows,
-    a.sessions_bytes,
+    ops.stored_rows(a.sessions_table) AS sessions_estimated_rows,
+    ops.stored_bytes(a.sessions_table) AS sessions_bytes,
     a.session_logs_partition,
-    a.session_logs_estimated_rows,
-    a.session_logs_bytes,
+    ops.stored_rows(a.session_logs_table) AS session_logs_estimated_rows,
+    ops.stored_bytes(a.session_logs_table) AS session_logs_bytes,
     CASE WHEN a.session_bounds = 'DEFAULT' THEN ops.rows_waiting('sessions') END AS sessions_waiting,
     CASE WHEN a.log_bounds = 'DEFAULT' THEN ops.rows_waiting('session_logs') END AS session_logs_waiting,
     ops.month_problem(coalesce(a.month, n.month)) AS problem

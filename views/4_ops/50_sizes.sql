@@ -13,14 +13,13 @@ SELECT
 FROM (
     SELECT
         format('%s.%s', n.nspname, coalesce(p.relname, c.relname)) AS table_name,
-        pg_total_relation_size(c.oid) + coalesce(s.bytes, 0) AS bytes,
+        ops.stored_bytes(c.oid) AS bytes,
         CASE WHEN p.oid IS NOT NULL THEN
             12 * (extract(YEAR FROM today.utc) - extract(YEAR FROM m.month))
             + extract(MONTH FROM today.utc) - extract(MONTH FROM m.month)
         END AS months_ago
     FROM pg_catalog.pg_class AS c
     INNER JOIN pg_catalog.pg_namespace AS n ON c.relnamespace = n.oid
-    LEFT JOIN ops.shard_sizes AS s ON c.oid = s.relation
     LEFT JOIN pg_catalog.pg_inherits AS i ON c.oid = i.inhrelid
     LEFT JOIN pg_catalog.pg_class AS p ON i.inhparent = p.oid
     CROSS JOIN (SELECT now() AT TIME ZONE 'UTC' AS utc) AS today

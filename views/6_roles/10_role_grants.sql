@@ -83,6 +83,8 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
         'ops.rows_waiting(text)',
         'ops.run_checks()',
         'ops.set_reporting_time_zone(text)',
+        'ops.stored_bytes(regclass)',
+        'ops.stored_rows(regclass)',
         'rollup.noted(text)',
         'rollup.noted_days(text)'
     ], NULL),

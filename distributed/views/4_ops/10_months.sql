@@ -1,46 +1,79 @@
 -- instead of: views/4_ops/10_months.sql
 
--- On a worker, for each shard.
-CREATE OR REPLACE FUNCTION cluster.sizes_beside(shard oid)
-RETURNS TABLE (of_table text, bytes bigint, estimated_rows bigint)
+-- On a worker, for each shard. Nobody waits there by the lock_timeout of the coordinator's session.
+CREATE OR REPLACE FUNCTION cluster.bytes_beside(shard oid, of_table regclass)
+RETURNS bigint
+LANGUAGE plpgsql
+STABLE
+SET lock_timeout = '900ms'
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN pg_total_relation_size(cluster.beside(shard, of_table)::regclass);
+END
+$$;
+COMMENT ON FUNCTION cluster.bytes_beside(oid, regclass) IS 'What the shard of a table takes that lies beside another';
+REVOKE ALL ON FUNCTION cluster.bytes_beside(oid, regclass) FROM public;
+
+CREATE OR REPLACE FUNCTION cluster.rows_beside(shard oid, of_table regclass)
+RETURNS bigint
 LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN QUERY
-    SELECT theirs.logicalrelid::text, pg_total_relation_size(c.oid), nullif(c.reltuples, -1)::bigint
-    FROM pg_dist_shard AS ours
-    INNER JOIN pg_dist_shard AS theirs ON ours.shardminvalue = theirs.shardminvalue
-    INNER JOIN pg_class AS c ON c.oid = to_regclass(shard_name(theirs.logicalrelid, theirs.shardid))
-    WHERE ours.shardid = substring(shard::regclass::text FROM '[0-9]+$')::bigint;
+    RETURN (
+        SELECT nullif(c.reltuples, -1) FROM pg_class AS c WHERE c.oid = cluster.beside(shard, of_table)::regclass
+    );
 END
 $$;
-COMMENT ON FUNCTION cluster.sizes_beside(oid) IS 'What a shard takes, and each that lies beside it, by its table';
-REVOKE ALL ON FUNCTION cluster.sizes_beside(oid) FROM public;
+COMMENT ON FUNCTION cluster.rows_beside(oid, regclass) IS 'How many rows it had at the last ANALYZE or VACUUM';
+REVOKE ALL ON FUNCTION cluster.rows_beside(oid, regclass) FROM public;
 
-CREATE OR REPLACE FUNCTION cluster.shard_sizes()
-RETURNS TABLE (relation regclass, bytes bigint, estimated_rows bigint)
+CREATE OR REPLACE FUNCTION cluster.is_sharded(relation regclass)
+RETURNS boolean
 LANGUAGE plpgsql
 STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT 1 FROM pg_dist_partition AS p WHERE p.logicalrelid = relation AND p.partmethod = 'h');
+END
+$$;
+COMMENT ON FUNCTION cluster.is_sharded(regclass) IS 'Whether the rows of a table lie in shards';
+REVOKE ALL ON FUNCTION cluster.is_sharded(regclass) FROM public;
+
+CREATE OR REPLACE FUNCTION ops.stored_bytes(relation regclass)
+RETURNS bigint
+LANGUAGE plpgsql
+STABLE STRICT
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    in_shards bigint := 0;
 BEGIN
-    RETURN QUERY
-    SELECT s.of_table::regclass, s.bytes, s.estimated_rows
-    FROM (
-        SELECT t.of_table, sum(t.bytes)::bigint AS bytes, sum(t.estimated_rows)::bigint AS estimated_rows
-        FROM cluster.state AS a
-        CROSS JOIN LATERAL cluster.sizes_beside(a.tableoid) AS t
-        GROUP BY t.of_table
-    ) AS s;
+    IF cluster.is_sharded(relation) THEN
+        SELECT sum(cluster.bytes_beside(s.tableoid, relation)) INTO in_shards FROM cluster.state AS s;
+    END IF;
+    RETURN pg_total_relation_size(relation) + in_shards;
 END
 $$;
-COMMENT ON FUNCTION cluster.shard_sizes() IS 'What the shards of each distributed table take together';
--- Views call it for whoever reads them. The schema is open to nobody.
-GRANT EXECUTE ON FUNCTION cluster.shard_sizes() TO public;
 
-CREATE OR REPLACE VIEW ops.shard_sizes AS
-SELECT s.relation, s.bytes, s.estimated_rows
-FROM cluster.shard_sizes() AS s;
+CREATE OR REPLACE FUNCTION ops.stored_rows(relation regclass)
+RETURNS bigint
+LANGUAGE plpgsql
+STABLE STRICT
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    in_shards bigint;
+BEGIN
+    IF cluster.is_sharded(relation) THEN
+        SELECT sum(cluster.rows_beside(s.tableoid, relation)) INTO in_shards FROM cluster.state AS s;
+        RETURN in_shards;
+    END IF;
+    RETURN (SELECT nullif(c.reltuples, -1) FROM pg_class AS c WHERE c.oid = relation);
+END
+$$;

@@ -12,15 +12,16 @@ DECLARE
     keep_from constant timestamptz := ops.retention_border(keep_months);
     low uuid;
     high uuid;
-    month_begin timestamptz;
+    suffix text;
 BEGIN
     FOR month IN SELECT m FROM ops.months_before(keep_from) AS m ORDER BY m LOOP
-        month_begin := month::timestamp AT TIME ZONE 'UTC';
-        low := llm.uuidv7_floor(month_begin);
+        suffix := to_char(month, 'YYYY_MM');
+        low := llm.uuidv7_floor(month::timestamp AT TIME ZONE 'UTC');
         high := llm.uuidv7_floor((month + interval '1 month') AT TIME ZONE 'UTC');
         SELECT count(*) INTO sessions FROM llm.sessions AS s WHERE s.session_id >= low AND s.session_id < high;
         SELECT count(*) INTO logs FROM llm.session_logs AS l WHERE l.session_id >= low AND l.session_id < high;
-        bytes := (SELECT m.sessions_bytes + m.session_logs_bytes FROM ops.months AS m WHERE m.from_time = month_begin);
+        bytes := ops.stored_bytes(to_regclass('llm.sessions_' || suffix))
+            + ops.stored_bytes(to_regclass('llm.session_logs_' || suffix));
         held_back_by := ops.held_back_by(month, keep_from);
         RETURN NEXT;
     END LOOP;

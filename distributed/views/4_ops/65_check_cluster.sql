@@ -61,11 +61,12 @@ BEGIN
         'error',
         'citus.' || w.name,
         format('the database does not set it to %s', w.value),
-        format('ALTER DATABASE %I SET citus.%s = %s;', current_database(), w.name, w.value)
+        format('ALTER DATABASE %I SET citus.%s = %L;', current_database(), w.name, w.value)
     FROM (VALUES
         ('enable_unsafe_triggers', 'on'),
         ('multi_shard_modify_mode', 'sequential'),
-        ('enable_unsupported_feature_messages', 'off')
+        ('enable_unsupported_feature_messages', 'off'),
+        ('local_table_join_policy', 'prefer-local')
     ) AS w (name, value)
     WHERE NOT EXISTS (
         SELECT 1
@@ -76,5 +77,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ops.check_lost_settings() IS 'A setting that llm-db distribute has given the database is gone, as '
-    'in a copy: error. Months cannot be made, and rows of several shards cannot be written';
+    'in a copy: error. Months cannot be made, rows of several shards not written, and sessions not read by their key';
 REVOKE ALL ON FUNCTION ops.check_lost_settings() FROM public;
