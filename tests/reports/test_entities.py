@@ -9,8 +9,8 @@ import pytest
 from psycopg import sql
 from psycopg.rows import namedtuple_row
 
-import data_dictionary
 import citus
+import data_dictionary
 from company import AI, COMPANY, DEV, GPT, MISTRAL, SEOUL_10, SEOUL_11, read
 from conftest import ROOT
 

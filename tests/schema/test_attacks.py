@@ -335,6 +335,6 @@ def test_no_text_on_the_command_line_is_run(db: psycopg.Connection, dsn: str, co
                 done = llm_db(*arguments, *where, *given, cwd=tmp_path)
                 assert "failed unexpectedly" not in done.stderr, (arguments, given, done.stderr)
                 # What is distributed already has nothing to do as another role.
-                nothing = arguments[0] == "report" or arguments[0] == "distribute" and citus.DSN
+                nothing = arguments[0] == "report" or (arguments[0] == "distribute" and citus.DSN)
                 assert done.returncode != 0 or nothing or option in ("--html", "--scratch"), (arguments, given)
     assert everything(db) == before

@@ -649,7 +649,8 @@ def test_default_rows_move_while_writers_write(
     assert value(db, DEADLOCKS) == 0
     for table in ("sessions", "session_logs"):
         misplaced = (
-            f"SELECT count(*) FROM llm.{table} WHERE NOT starts_with(tableoid::regclass::text, 'llm.{table}_' || to_char("
+            f"SELECT count(*) FROM llm.{table}"
+            f" WHERE NOT starts_with(tableoid::regclass::text, 'llm.{table}_' || to_char("
             "llm.uuidv7_time(session_id) AT TIME ZONE 'UTC', 'YYYY_MM'))"
         )
         assert value(db, misplaced) == 0
