@@ -21,6 +21,7 @@ SIZE = "pg_total_relation_size(oid)" + (" + citus_total_relation_size(oid, false
 NO_CLUSTER = "LLM_DB_CITUS_DSN names no Citus cluster"
 needs_a_cluster = pytest.mark.skipif(not DSN, reason=NO_CLUSTER)
 
+deadlock_of_orders = pytest.mark.one_node("appends in opposite orders are deadlocks there, of which Citus ends one")
 no_publication = pytest.mark.one_node("nothing is published of what lies on workers")
 not_rolled_back = pytest.mark.one_node("what was distributed is rolled back after `llm-db distribute --undo` only")
 session_id_stays = pytest.mark.one_node("what shards are cut by cannot be changed")

@@ -151,7 +151,7 @@ def append_and_correct(writer: psycopg.Connection, sessions: list[UUID], deploym
 WAYS = [append_select, append_values, append_copy, append_one_by_one, append_and_correct]
 
 
-@pytest.mark.one_node("appends in opposite orders are deadlocks there, of which Citus ends one")
+@citus.deadlock_of_orders
 @pytest.mark.parametrize("ways", [[way] for way in WAYS] + [WAYS], ids=lambda ways: f"{len(ways)}_{ways[0].__name__}")
 def test_appends_to_many_sessions_never_deadlock(
     db: psycopg.Connection, dsn: str, company: Company, ways: list[Callable]
@@ -180,6 +180,7 @@ def test_appends_to_many_sessions_never_deadlock(
         assert append_and_correct in ways or given == list(range(1, appended[session] + 1))
 
 
+@citus.deadlock_of_orders
 def test_opposite_orders_get_the_numbers_they_would_have_waited_for(
     db: psycopg.Connection, dsn: str, company: Company
 ) -> None:
