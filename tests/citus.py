@@ -16,7 +16,20 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from llm_db import database, distribute, migrate
 
 DSN = os.environ.get("LLM_DB_CITUS_DSN", "")
-needs_a_cluster = pytest.mark.skipif(not DSN, reason="LLM_DB_CITUS_DSN names no Citus cluster")
+# What a table takes, as it is asked of the server itself.
+SIZE = "pg_total_relation_size(oid)" + (" + citus_total_relation_size(oid, false)" if DSN else "")
+NO_CLUSTER = "LLM_DB_CITUS_DSN names no Citus cluster"
+needs_a_cluster = pytest.mark.skipif(not DSN, reason=NO_CLUSTER)
+
+deadlock_of_orders = pytest.mark.one_node("appends in opposite orders are deadlocks there, of which Citus ends one")
+no_publication = pytest.mark.one_node("nothing is published of what lies on workers")
+not_rolled_back = pytest.mark.one_node("what was distributed is rolled back after `llm-db distribute --undo` only")
+session_id_stays = pytest.mark.one_node("what shards are cut by cannot be changed")
+
+
+def has(dsn: str) -> bool:
+    """Whether a database is one of the cluster."""
+    return bool(DSN) and {**conninfo_to_dict(dsn), "dbname": None} == {**conninfo_to_dict(DSN), "dbname": None}
 
 
 def servers() -> list[str]:
@@ -26,6 +39,11 @@ def servers() -> list[str]:
         user = connection.info.user
         workers = [make_conninfo(host=host, port=port, user=user, dbname="postgres") for host, port in nodes]
     return [make_conninfo(DSN, dbname="postgres"), *workers]
+
+
+def worker(dsn: str) -> str:
+    """The same database on a worker."""
+    return make_conninfo(servers()[1], dbname=conninfo_to_dict(dsn)["dbname"])
 
 
 @contextmanager
@@ -60,28 +78,43 @@ def add_nodes(dsn: str) -> None:
 
 
 def copy(admin: psycopg.Connection, source: str, name: str) -> None:
-    # Citus' own process is connected to it, and comes back.
-    admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(source)))
-    make = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(*map(sql.Identifier, (name, source)))
-    for _ in range(50):
-        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [source])
-        try:
-            admin.execute(make)
-            return
-        except psycopg.errors.ObjectInUse:
-            time.sleep(0.1)
-    pytest.fail(f"{source} is in use")
+    clear(admin, source)
+    admin.execute(
+        sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(*map(sql.Identifier, (name, source)))
+    )
 
 
 def drop(admin: psycopg.Connection, name: str) -> None:
-    admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    if admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+        clear(admin, name)
+        admin.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+
+
+def clear(admin: psycopg.Connection, name: str) -> None:
+    """Ends all sessions of a database. Citus' own process is one of them, and comes back where it may."""
+    admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
+    for _ in range(500):
+        if admin.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s", [name]
+        ).fetchone() == (0,):
+            return
+        time.sleep(0.01)
+    pytest.fail(f"{name} is in use")
 
 
 @cache
 def distributed_template(ending: ExitStack) -> str:
     dsn = ending.enter_context(cluster_database())
-    with database.connect(database.Target(dsn, "the tests")) as connection:
+    with (
+        psycopg.connect(servers()[0], autocommit=True) as turn,
+        database.connect(database.Target(dsn, "the tests")) as connection,
+    ):
+        # Citus gives all roles to the workers, where two that do so at once collide.
+        turn.execute("SELECT pg_advisory_lock(1)")
         migrate.migrate(connection, tell=lambda _: None)
         add_nodes(dsn)
         distribute.distribute(connection, tell=lambda _: None)
+        # Who acts as a role is on the workers who it is, and must be let in there.
+        for role in connection.execute("SELECT DISTINCT role_name FROM ops.role_grants").fetchall():
+            connection.execute("ALTER ROLE {} LOGIN".format(*role))
     return dsn

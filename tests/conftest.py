@@ -4,6 +4,7 @@ LLM_DB_TEST_PG_BIN names another server's bin folder, to test on an older Postgr
 """
 
 import os
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from llm_db import database, migrate
 ROOT = Path(__file__).parents[1]
 # How the controller tells its xdist workers where the server is.
 PORT_VARIABLE = "LLM_DB_TEST_PG_PORT"
+ONE_NODE = "of one node only"
 END_SESSIONS = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'
 """
@@ -40,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The table of docs/reliability.md."""
+    """The table of docs/reliability.md; what was not asked of a cluster, or of one node."""
     lines = [
         value
         for report in terminalreporter.getreports("passed")
@@ -49,6 +51,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     ]
     if lines:
         terminalreporter.write_line("\n".join([kills.HEAD, *lines]))
+    for reason, told in (
+        (citus.NO_CLUSTER, "tests of a cluster were skipped: LLM_DB_CITUS_DSN names none"),
+        (ONE_NODE, "tests of one node only were skipped: LLM_DB_CITUS_DSN names a cluster"),
+    ):
+        if skipped := sum(reason in str(report.longrepr) for report in terminalreporter.getreports("skipped")):
+            terminalreporter.write_line(f"{skipped:,} {told}")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -69,8 +77,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if crc32(item.nodeid.encode()) % 5 == fifth]
     for item in items:
-        if (once := item.get_closest_marker("once")) and not once.args:
-            raise pytest.UsageError(f"{item.nodeid} is marked `once` and does not say why")
+        for marker in filter(None, map(item.get_closest_marker, ("once", "one_node"))):
+            if not marker.args:
+                raise pytest.UsageError(f"{item.nodeid} is marked `{marker.name}` and does not say why")
+        if citus.DSN and (why := of_one_node(item)):
+            item.add_marker(pytest.mark.skip(reason=f"{ONE_NODE}: {why}"))
+
+
+def of_one_node(item: pytest.Item) -> str | None:
+    """Why a test says nothing about a cluster, if so."""
+    if marker := item.get_closest_marker("one_node"):
+        return marker.args[0]
+    if citus.needs_a_cluster.mark not in item.iter_markers() and "template" not in item.fixturenames:
+        return "it uses no database, or makes one itself"
+    return None
 
 
 def migrate_database(dsn: str) -> None:
@@ -105,25 +125,20 @@ migrated = factories.postgresql_noproc(dbname="llm_test", load=[migrate_template
 
 
 @pytest.fixture(scope="session")
-def template(server: str, migrated: NoopExecutor) -> str:
-    """A migrated database, to make copies of: who is connected to it stands in the way of the next copy."""
-    return make_conninfo(server, dbname=migrated.template_dbname)
-
-
-@pytest.fixture(scope="session")
-def distributed() -> Iterator[str]:
-    """A migrated and distributed database on a cluster, to make copies of."""
+def template(server: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A migrated database, to make copies of: who is connected to it stands in the way of the next copy. Where a
+    cluster is named it is there, and distributed."""
     with ExitStack() as ending:
-        yield citus.distributed_template(ending)
+        if citus.DSN:
+            yield citus.distributed_template(ending)
+        else:
+            migrated: NoopExecutor = request.getfixturevalue("migrated")
+            yield make_conninfo(server, dbname=migrated.template_dbname)
 
 
 @pytest.fixture
-def dsn(server: str, template: str, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A migrated database that is this test's own. Where a cluster is named it is there, and distributed."""
-    if citus.DSN:
-        with citus.cluster_database(request.getfixturevalue("distributed")) as dsn:
-            yield dsn
-        return
+def dsn(server: str, template: str) -> Iterator[str]:
+    """A migrated database that is this test's own."""
     with fresh_database(server, template) as dsn:
         yield dsn
 
@@ -144,7 +159,11 @@ def empty_dsn(server: str) -> Iterator[str]:
 
 @contextmanager
 def fresh_database(server: str, copy_of: str | None = None) -> Iterator[str]:
-    """An empty database, or a copy of another one of this server."""
+    """An empty database, or a copy of another one: of this server, or of a cluster, where its copies are then."""
+    if copy_of and citus.has(copy_of):
+        with citus.cluster_database(copy_of) as dsn:
+            yield dsn
+        return
     name, source = f"test_{uuid.uuid4().hex}", conninfo_to_dict(copy_of)["dbname"] if copy_of else "template1"
     # Files in memory are copied in half the time that it takes to log their blocks.
     make = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(*map(sql.Identifier, (name, source)))
@@ -166,7 +185,13 @@ def refused(db: psycopg.Connection, constraint: str) -> Iterator[None]:
     """What is done within must be refused, by the constraint of this name. The session is usable afterwards."""
     with pytest.raises(psycopg.errors.IntegrityError) as error, db.transaction():
         yield
-    assert error.value.diag.constraint_name == constraint, str(error.value)
+    assert violated(error.value) == constraint, str(error.value)
+
+
+def violated(error: psycopg.Error) -> str | None:
+    """The name of the rule. Of what a cluster's worker refuses it stands in the text, behind it the shard's number."""
+    told = re.search(r'constraint "(.+?)(?:_\d{6,})?"', str(error)) if citus.DSN else None
+    return error.diag.constraint_name or (told[1] if told else None)
 
 
 @dataclass(frozen=True)

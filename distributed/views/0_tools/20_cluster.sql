@@ -7,17 +7,14 @@ STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    remembered constant text := format('llm.beside_%s_%s', shard, of_table::oid);
-    found_name text := nullif(current_setting(remembered, true), '');
+    found_name text;
 BEGIN
-    IF found_name IS NULL THEN
-        SELECT of_table::text || '_' || theirs.shardid INTO STRICT found_name
-        FROM pg_dist_shard AS ours
-        INNER JOIN pg_dist_shard AS theirs
-            ON theirs.logicalrelid = of_table AND ours.shardminvalue = theirs.shardminvalue
-        WHERE ours.shardid = substring(shard::regclass::text FROM '[0-9]+$')::bigint;
-        PERFORM set_config(remembered, found_name, false);
-    END IF;
+    -- Looked up each time: what a session remembers its user may change, and this is run with the owner's rights.
+    SELECT of_table::text || '_' || theirs.shardid INTO STRICT found_name
+    FROM pg_dist_shard AS ours
+    INNER JOIN pg_dist_shard AS theirs
+        ON theirs.logicalrelid = of_table AND ours.shardminvalue = theirs.shardminvalue
+    WHERE ours.shardid = substring(shard::regclass::text FROM '[0-9]+$')::bigint;
     RETURN found_name;
 END
 $$;
