@@ -196,13 +196,17 @@ CREATE OR REPLACE FUNCTION rollup.session_sums(
     started_from timestamptz, started_before timestamptz, ended_from timestamptz, ended_before timestamptz,
     logged_before timestamptz
 )
-RETURNS SETOF rollup.sessions
+RETURNS TABLE (
+    day date, month date, department_id bigint, sessions bigint, duration_us numeric, requests bigint,
+    requests_without_tokens bigint, tokens bigint, has_project boolean, session_type text, status text
+)
 LANGUAGE plpgsql
 STABLE
 SET plan_cache_mode = force_custom_plan
 SET jit = off
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
 DECLARE
     lowest constant uuid := rollup.first_ended(ended_from, ended_before);
 BEGIN
