@@ -120,7 +120,12 @@ def files_for(connection: psycopg.Connection) -> list[Repeatable]:
 
 
 def is_distributed(connection: psycopg.Connection) -> bool:
-    return scalar(connection, "SELECT pg_catalog.to_regclass('cluster.state') IS NOT NULL")
+    # Not to_regclass(), which fails for who may not use the schema.
+    return scalar(
+        connection,
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c INNER JOIN pg_catalog.pg_namespace AS n"
+        " ON c.relnamespace = n.oid WHERE (n.nspname, c.relname) = ('cluster', 'state'))",
+    )
 
 
 def read(name: str, *paths: Path) -> Repeatable:
