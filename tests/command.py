@@ -143,12 +143,15 @@ def shell(commands: str, folder: Path, **variables: str) -> subprocess.Completed
 def drop_role(dsn: str, name: str) -> None:
     """With what it has. A session that has said goodbye may still be dropping its temporary tables, and then the server
     looks for one that is gone."""
-    statement = sql.SQL("REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}")
     deadline = time.monotonic() + 10
     with psycopg.connect(dsn, autocommit=True) as connection:
+        # Not CURRENT_USER, at which the servers of a cluster crash.
+        statement = sql.SQL("REASSIGN OWNED BY {role} TO {me}; DROP OWNED BY {role}; DROP ROLE {role}").format(
+            role=sql.Identifier(name), me=sql.Identifier(connection.info.user)
+        )
         while True:
             try:
-                connection.execute(statement.format(role=sql.Identifier(name)))
+                connection.execute(statement)
                 return
             except psycopg.errors.InternalError_:
                 if time.monotonic() > deadline:
