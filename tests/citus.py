@@ -19,6 +19,11 @@ DSN = os.environ.get("LLM_DB_CITUS_DSN", "")
 needs_a_cluster = pytest.mark.skipif(not DSN, reason="LLM_DB_CITUS_DSN names no Citus cluster")
 
 
+def has(dsn: str) -> bool:
+    """Whether a database is one of the cluster."""
+    return bool(DSN) and {**conninfo_to_dict(dsn), "dbname": None} == {**conninfo_to_dict(DSN), "dbname": None}
+
+
 def servers() -> list[str]:
     """The maintenance databases, the coordinator's first."""
     with psycopg.connect(DSN) as connection:
@@ -60,21 +65,28 @@ def add_nodes(dsn: str) -> None:
 
 
 def copy(admin: psycopg.Connection, source: str, name: str) -> None:
-    # Citus' own process is connected to it, and comes back.
-    admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(source)))
-    make = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(*map(sql.Identifier, (name, source)))
-    for _ in range(50):
-        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [source])
-        try:
-            admin.execute(make)
-            return
-        except psycopg.errors.ObjectInUse:
-            time.sleep(0.1)
-    pytest.fail(f"{source} is in use")
+    clear(admin, source)
+    admin.execute(
+        sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(*map(sql.Identifier, (name, source)))
+    )
 
 
 def drop(admin: psycopg.Connection, name: str) -> None:
-    admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    if admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+        clear(admin, name)
+        admin.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+
+
+def clear(admin: psycopg.Connection, name: str) -> None:
+    """Ends all sessions of a database. Citus' own process is one of them, and comes back where it may."""
+    admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
+    for _ in range(500):
+        if admin.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s", [name]
+        ).fetchone() == (0,):
+            return
+        time.sleep(0.01)
+    pytest.fail(f"{name} is in use")
 
 
 @cache

@@ -69,8 +69,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if crc32(item.nodeid.encode()) % 5 == fifth]
     for item in items:
-        if (once := item.get_closest_marker("once")) and not once.args:
-            raise pytest.UsageError(f"{item.nodeid} is marked `once` and does not say why")
+        for marker in filter(None, map(item.get_closest_marker, ("once", "one_node"))):
+            if not marker.args:
+                raise pytest.UsageError(f"{item.nodeid} is marked `{marker.name}` and does not say why")
+        if citus.DSN and (why := of_one_node(item)):
+            item.add_marker(pytest.mark.skip(reason=f"of one node only: {why}"))
+
+
+def of_one_node(item: pytest.Item) -> str | None:
+    """Why a test says nothing about a cluster, if so."""
+    if marker := item.get_closest_marker("one_node"):
+        return marker.args[0]
+    if citus.needs_a_cluster.mark not in item.iter_markers() and "template" not in item.fixturenames:
+        return "it uses no database, or makes one itself"
+    return None
 
 
 def migrate_database(dsn: str) -> None:
@@ -105,25 +117,20 @@ migrated = factories.postgresql_noproc(dbname="llm_test", load=[migrate_template
 
 
 @pytest.fixture(scope="session")
-def template(server: str, migrated: NoopExecutor) -> str:
-    """A migrated database, to make copies of: who is connected to it stands in the way of the next copy."""
-    return make_conninfo(server, dbname=migrated.template_dbname)
-
-
-@pytest.fixture(scope="session")
-def distributed() -> Iterator[str]:
-    """A migrated and distributed database on a cluster, to make copies of."""
+def template(server: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A migrated database, to make copies of: who is connected to it stands in the way of the next copy. Where a
+    cluster is named it is there, and distributed."""
     with ExitStack() as ending:
-        yield citus.distributed_template(ending)
+        if citus.DSN:
+            yield citus.distributed_template(ending)
+        else:
+            migrated: NoopExecutor = request.getfixturevalue("migrated")
+            yield make_conninfo(server, dbname=migrated.template_dbname)
 
 
 @pytest.fixture
-def dsn(server: str, template: str, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A migrated database that is this test's own. Where a cluster is named it is there, and distributed."""
-    if citus.DSN:
-        with citus.cluster_database(request.getfixturevalue("distributed")) as dsn:
-            yield dsn
-        return
+def dsn(server: str, template: str) -> Iterator[str]:
+    """A migrated database that is this test's own."""
     with fresh_database(server, template) as dsn:
         yield dsn
 
@@ -144,7 +151,11 @@ def empty_dsn(server: str) -> Iterator[str]:
 
 @contextmanager
 def fresh_database(server: str, copy_of: str | None = None) -> Iterator[str]:
-    """An empty database, or a copy of another one of this server."""
+    """An empty database, or a copy of another one: of this server, or of a cluster, where its copies are then."""
+    if copy_of and citus.has(copy_of):
+        with citus.cluster_database(copy_of) as dsn:
+            yield dsn
+        return
     name, source = f"test_{uuid.uuid4().hex}", conninfo_to_dict(copy_of)["dbname"] if copy_of else "template1"
     # Files in memory are copied in half the time that it takes to log their blocks.
     make = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(*map(sql.Identifier, (name, source)))
