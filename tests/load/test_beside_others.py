@@ -57,14 +57,14 @@ def logs(db: psycopg.Connection) -> int:
 @pytest.mark.parametrize(
     ("locked", "message"),
     [
-        ("SELECT FROM llm.sessions FOR UPDATE", "lock timeout"),
+        ("SELECT FROM llm.sessions WHERE session_id = '{session}' FOR UPDATE", "lock timeout"),
         ("LOCK TABLE llm_db.load_rejects IN SHARE ROW EXCLUSIVE MODE", "Another load is still at work"),
     ],
 )
 def test_whom_a_load_waits_for(load: Load, ready: psycopg.Connection, dsn: str, locked: str, message: str) -> None:
     row = f"{session(ready)},2026-03-01 10:00"
     with psycopg.connect(dsn, application_name="the holder") as holder:
-        holder.execute(locked)
+        holder.execute(locked.format(session=session(ready)))
         done = load(row, "--wait", "2.5", "--lock-timeout", "0.8", header="session_id,request_time")
         assert done.returncode == 4, done.stderr
         who = f"pid {holder.info.backend_pid}, application the holder"

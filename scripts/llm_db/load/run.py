@@ -120,7 +120,7 @@ class Load:
         self.counts = Counts(read)
         if not read:
             return
-        waiting = Waiting(self.connection, self.progress.note)
+        waiting = Waiting(self.connection, self.on_cluster, self.progress.note)
         give_up_at = time.monotonic() + self.conduct.wait
         lists = {self.file.list_beside(table) for table in TABLES}
         try:
