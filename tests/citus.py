@@ -33,6 +33,11 @@ def servers() -> list[str]:
     return [make_conninfo(DSN, dbname="postgres"), *workers]
 
 
+def databases(dsn: str) -> list[str]:
+    """The databases of this name, the coordinator's first."""
+    return [make_conninfo(server, dbname=conninfo_to_dict(dsn)["dbname"]) for server in servers()]
+
+
 @contextmanager
 def cluster_database(copy_of: str | None = None) -> Iterator[str]:
     """A database on every server, empty, or a copy of one."""
@@ -54,8 +59,8 @@ def cluster_database(copy_of: str | None = None) -> Iterator[str]:
 
 
 def add_nodes(dsn: str) -> None:
-    for server in servers():
-        with psycopg.connect(make_conninfo(server, dbname=conninfo_to_dict(dsn)["dbname"]), autocommit=True) as each:
+    for server in databases(dsn):
+        with psycopg.connect(server, autocommit=True) as each:
             each.execute("CREATE EXTENSION citus")
     first, *workers = map(conninfo_to_dict, servers())
     with psycopg.connect(dsn, autocommit=True) as connection:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from test_distribute import make_logs
 
 import citus
 from citus import needs_a_cluster
 from command import ROOT, llm_db_process
-from test_distribute import make_logs
 
 NEWEST = max(path.stem for path in (ROOT / "migrations").glob("*.sql") if "rollback" not in path.name)
 MIGRATIONS = {

@@ -11,7 +11,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from command import drop_role, llm_db
+import citus
+from command import drop_role, execute, llm_db
 
 SETUP = """
 SELECT llm.found_department('D1', 'Kim', 'kim@example.com');
@@ -178,7 +179,9 @@ def test_what_changes_between_check_and_write_is_checked_again(
     load: Load, ready: psycopg.Connection, dsn: str, rules: Callable[[], list[str]]
 ) -> None:
     """Another writer takes a row's key; here, a trigger does, once."""
-    ready.execute("CREATE SEQUENCE times_written")
+    # On every server, as each of them has triggers of its own.
+    for server in citus.databases(dsn) if citus.DSN else [dsn]:
+        execute(server, "CREATE SEQUENCE times_written")
     ready.execute("""
         CREATE FUNCTION take_the_key() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
@@ -187,9 +190,11 @@ def test_what_changes_between_check_and_write_is_checked_again(
                 RAISE EXCEPTION 'taken' USING ERRCODE = 'unique_violation';
             END IF;
             RETURN NULL;
-        END $$;
-        CREATE TRIGGER take_the_key BEFORE INSERT ON llm.session_logs FOR EACH STATEMENT EXECUTE FUNCTION take_the_key()
+        END $$
     """)
+    ready.execute(
+        "CREATE TRIGGER take_the_key BEFORE INSERT ON llm.session_logs FOR EACH STATEMENT EXECUTE FUNCTION take_the_key()"
+    )
     done = load("2026-03-01 10:00")
     assert (done.returncode, logs(ready)) == (0, 1), done.stderr
     # A rule that load does not know is told as the server tells it, and nothing is loaded.
