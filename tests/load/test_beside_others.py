@@ -193,7 +193,8 @@ def test_what_changes_between_check_and_write_is_checked_again(
         END $$
     """)
     ready.execute(
-        "CREATE TRIGGER take_the_key BEFORE INSERT ON llm.session_logs FOR EACH STATEMENT EXECUTE FUNCTION take_the_key()"
+        "CREATE TRIGGER take_the_key BEFORE INSERT ON llm.session_logs"
+        " FOR EACH STATEMENT EXECUTE FUNCTION take_the_key()"
     )
     done = load("2026-03-01 10:00")
     assert (done.returncode, logs(ready)) == (0, 1), done.stderr
