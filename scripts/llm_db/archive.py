@@ -22,6 +22,7 @@ from llm_db.errors import FULL, Exit, Problem, one_line, printable
 from llm_db.load import parquet
 from llm_db.load.run import Progress, partly
 from llm_db.queries import query
+from llm_db.repeatables import is_distributed
 
 if TYPE_CHECKING:
     import pyarrow
@@ -53,6 +54,9 @@ def archive(connection: psycopg.Connection, month: date, path: Path, tell: Calla
     except ImportError:
         raise parquet.needed() from None
     span = found(connection, month)
+    if is_distributed(connection):
+        # Each connection to a worker has a snapshot of its own.
+        connection.execute("SET LOCAL citus.max_adaptive_executor_pool_size = 1")
     with named_when_whole(path) as file:
         columns = [column.name for column in connection.execute(f"{query('archive_rows')} LIMIT 0", span).description]
         contents = of_database(connection, columns, span)
@@ -160,15 +164,17 @@ def of_database(connection: psycopg.Connection, columns: list[str], span: Mappin
         f"to_char({name} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US\"Z\"')" if name in TIMES else f"{name}::text"
         for name in columns
     )
-    counts = ", ".join(
-        f"(SELECT count(*) FROM llm.{table} WHERE session_id >= %(low)s AND session_id < %(high)s)"
+    sessions, logs = (
+        f"(SELECT count(*) AS rows FROM llm.{table} WHERE session_id >= %(low)s AND session_id < %(high)s)"
         for table in ("sessions", "session_logs")
     )
     hashed = f"md5(array_to_string(ARRAY[{texts}], '|', '{NULL}'))"
     return Contents(
         *connection.execute(
-            f"SELECT count(*), {counts}, coalesce(sum(('x' || left({hashed}, 14))::bit(56)::bigint), 0)"
-            f" FROM ({query('archive_rows')}) AS r",
+            "SELECT h.rows, s.rows, l.rows, h.checksum FROM ("
+            f"SELECT count(*) AS rows, coalesce(sum(('x' || left({hashed}, 14))::bit(56)::bigint), 0) AS checksum"
+            f" FROM ({query('archive_rows')}) AS r"
+            f") AS h CROSS JOIN {sessions} AS s CROSS JOIN {logs} AS l",
             span,
         ).fetchone()
     )

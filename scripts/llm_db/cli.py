@@ -289,7 +289,13 @@ def parser() -> argparse.ArgumentParser:
         "distribute",
         run_distribute,
         "move sessions and logs to the workers of a Citus cluster, or back",
-        "  llm-db distribute --plan\n  llm-db distribute\n  llm-db distribute --undo",
+        "  llm-db distribute --plan     about how long it takes, and what is in the way, with the way out of each\n"
+        "  llm-db distribute            one transaction; Ctrl-C leaves everything where it was\n"
+        "  llm-db check                 every promise holds there too\n"
+        "  llm-db distribute --undo     a database that check cannot tell from one that never left\n"
+        "\n"
+        "Before it: CREATE EXTENSION citus on every server, citus_set_coordinator_host and citus_add_node on the\n"
+        "coordinator (docs/distribute.md). It stops writers and readers of sessions and logs while it works.",
     )
     spread.add_argument("--plan", action="store_true", help="what would move, and what is in the way; changes nothing")
     spread.add_argument("--undo", action="store_true", help="back to the coordinator, as if it had never left")

@@ -4,7 +4,10 @@ Either way is one transaction: killed at any moment it leaves all or nothing, on
 where then is asked of the catalog: a database is a cluster's when it has cluster.state.
 """
 
-from collections.abc import Callable
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,8 +31,20 @@ SETTINGS = {
     "enable_unsupported_feature_messages": "off",
     "local_table_join_policy": "'prefer-local'",
 }
-MAKE = ("10_tables.sql", "20_distribute.sql", "30_foreign_keys.sql")
-UNDO = ("40_undistribute.sql", "50_foreign_keys.sql")
+MAKE = {
+    "making what lies beside them": "10_tables.sql",
+    "copying sessions and logs to the workers": "20_distribute.sql",
+    "proving foreign keys": "30_foreign_keys.sql",
+}
+UNDO = {
+    "copying sessions and logs to the coordinator": "40_undistribute.sql",
+    "proving foreign keys": "50_foreign_keys.sql",
+}
+# What Citus says of each table when it begins with it.
+COPYING = re.compile("^(Copying data from local table|moving the data of )")
+TELL_SECONDS = 2.0
+
+Tell = Callable[[str], object]
 
 
 @dataclass(frozen=True)
@@ -69,8 +84,8 @@ def sizes(is_distributed: bool) -> str:
 
 
 def estimate(tables: list[Table]) -> int:
-    """Seconds. Making the shards takes some, and a second goes for every 50,000 rows."""
-    return 10 + sum(table.rows for table in tables) // 50_000
+    """Seconds, as measured on two cores: views and shards take some, and a second goes for every 70,000 rows."""
+    return 5 + sum(table.rows for table in tables) // 70_000
 
 
 def lines(planned: Planned, undo: bool) -> list[str]:
@@ -107,7 +122,7 @@ def distribute(
     *,
     undo: bool = False,
     conduct: Conduct = USUAL,
-    tell: Callable[[str], object] = print,
+    tell: Tell = print,
 ) -> Planned:
     planned = plan(connection, undo)
     if planned.is_distributed != undo:
@@ -124,17 +139,67 @@ def distribute(
         backend.session.settings += "".join(f"; SET citus.{name} = {value}" for name, value in SETTINGS.items())
         backend.session.one_by_one = True
         found = repeatables.files() if undo else repeatables.files(*repeatables.ROOTS)
-        backend.attempt("distribute", partial(convert, backend, found, undo))
-    tell("sessions and logs lie on the coordinator" if undo else "sessions and logs lie on the workers")
+        try:
+            backend.attempt("distribute", partial(convert, backend, found, undo, tell))
+        except KeyboardInterrupt:
+            # All or nothing, and the catalog says which.
+            is_there = repeatables.is_distributed(connection)
+            as_before = " as before; nothing was changed" if is_there == undo else ""
+            raise Problem(f"Interrupted: {lie(not is_there)}{as_before}.", "the same command does it") from None
+    tell(lie(undo))
     return planned
 
 
-def convert(backend: Backend, found: list[repeatables.Repeatable], undo: bool) -> None:
+def lie(on_coordinator: bool) -> str:
+    return f"sessions and logs lie on the {'coordinator' if on_coordinator else 'workers'}"
+
+
+class Steps:
+    """Says what is done and how long it took, and how far it is within what takes long."""
+
+    def __init__(self, connection: psycopg.Connection, tell: Tell) -> None:
+        self.connection, self.tell = connection, tell
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        began = said = time.monotonic()
+        tables = 0
+
+        def heard(notice: psycopg.errors.Diagnostic) -> None:
+            nonlocal tables, said
+            if COPYING.search(notice.message_primary or ""):
+                tables += 1
+                if time.monotonic() - said >= TELL_SECONDS:
+                    said = time.monotonic()
+                    self.tell(f"  table {tables}, after {said - began:.0f} s")
+
+        self.tell(f"{name} ...")
+        self.connection.add_notice_handler(heard)
+        try:
+            yield
+        finally:
+            self.connection.remove_notice_handler(heard)
+        self.tell(f"  done in {time.monotonic() - began:.1f} s")
+
+
+def convert(backend: Backend, found: list[repeatables.Repeatable], undo: bool, tell: Tell) -> None:
     session, connection = backend.session, backend.connection
+    steps = Steps(connection, tell)
     # Citus takes views on these tables along, and cannot where they also read others. They are made again below.
     drop_recorded(session, "views_on_logs")
-    for name in UNDO if undo else MAKE:
-        session.run_file(sql_root() / "distributed" / name)
+    for name, file in (UNDO if undo else MAKE).items():
+        with steps.step(name):
+            session.run_file(sql_root() / "distributed" / file)
+    with steps.step("making views, functions and triggers"):
+        make_again(session, found, undo)
+    database = scalar(connection, "SELECT quote_ident(current_database())")
+    for name, value in SETTINGS.items():
+        change = f"RESET citus.{name}" if undo else f"SET citus.{name} = {value}"
+        connection.execute(f"ALTER DATABASE {database} {change}")
+
+
+def make_again(session: Session, found: list[repeatables.Repeatable], undo: bool) -> None:
+    connection = session.connection
     if undo:
         # A function that the workers have may name no table that they have not. What is dropped they have no more.
         drop_recorded(session, "distributed_routines")
@@ -147,10 +212,6 @@ def convert(backend: Backend, found: list[repeatables.Repeatable], undo: bool) -
         connection.execute("SET citus.enable_ddl_propagation = on")
         session.run_file(sql_root() / "distributed" / "60_drop.sql")
     connection.execute(query("grant_to_roles"))
-    database = scalar(connection, "SELECT quote_ident(current_database())")
-    for name, value in SETTINGS.items():
-        change = f"RESET citus.{name}" if undo else f"SET citus.{name} = {value}"
-        connection.execute(f"ALTER DATABASE {database} {change}")
 
 
 def drop_recorded(session: Session, which: str) -> None:

@@ -23,6 +23,8 @@ from llm_db.queries import query
 from llm_db.repeatables import Repeatable
 
 Tell = Callable[[str], object]
+# The migration that distributed/ was first written for.
+WRITTEN_FOR = "0036.dropped-months"
 # With what a rollback refuses to lose rows: the first statement of its file asks, and does nothing else.
 REFUSES = "object_not_in_prerequisite_state"
 # The table that it asks is not there yet, but comes back with the files that are rolled back before.
@@ -147,16 +149,18 @@ def rollback(
     if not going(connection, to):
         tell(f"Nothing is applied after {to}.")
         return result
-    if repeatables.is_distributed(connection):
+    is_distributed = repeatables.is_distributed(connection)
+    if is_distributed and going(connection, to)[-1].id <= WRITTEN_FOR:
         raise Problem(
-            "The logs of this database lie on a cluster, and migrations are rolled back on one node only.",
-            "`llm-db distribute --undo`, roll back, and `llm-db distribute`",
+            f"The logs of this database lie on a cluster, where {WRITTEN_FOR} and what is older is not rolled back.",
+            "`llm-db distribute --undo`, roll back, and `llm-db distribute` when it is migrated again",
         )
     # An edited file that was accepted has not been looked at yet.
     lint.refuse()
     found = repeatables.files_for(connection)
     backend = Backend(connection, conduct)
     with backend.lock():
+        backend.session.one_by_one = is_distributed
         backend.ensure_ledger(known)
         # Read again: another runner may have been at work until we got the lock.
         todo = going(connection, to)

@@ -21,6 +21,8 @@ from command import documented, drop_role, llm_db, shell
 from conftest import Company, refused
 from llm_db.load import run
 
+pytestmark = pytest.mark.one_node("months are filled beside the others on one node only; test_cluster.py says so")
+
 SETUP = """
 SELECT llm.found_department('D1', 'Kim', 'kim@example.com');
 SELECT llm.found_department('D2', 'Lee', 'lee@example.com');

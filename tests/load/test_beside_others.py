@@ -11,7 +11,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from command import drop_role, llm_db
+import citus
+from command import drop_role, execute, llm_db
 
 SETUP = """
 SELECT llm.found_department('D1', 'Kim', 'kim@example.com');
@@ -57,14 +58,14 @@ def logs(db: psycopg.Connection) -> int:
 @pytest.mark.parametrize(
     ("locked", "message"),
     [
-        ("SELECT FROM llm.sessions FOR UPDATE", "lock timeout"),
+        ("SELECT FROM llm.sessions WHERE session_id = '{session}' FOR UPDATE", "lock timeout"),
         ("LOCK TABLE llm_db.load_rejects IN SHARE ROW EXCLUSIVE MODE", "Another load is still at work"),
     ],
 )
 def test_whom_a_load_waits_for(load: Load, ready: psycopg.Connection, dsn: str, locked: str, message: str) -> None:
     row = f"{session(ready)},2026-03-01 10:00"
     with psycopg.connect(dsn, application_name="the holder") as holder:
-        holder.execute(locked)
+        holder.execute(locked.format(session=session(ready)))
         done = load(row, "--wait", "2.5", "--lock-timeout", "0.8", header="session_id,request_time")
         assert done.returncode == 4, done.stderr
         who = f"pid {holder.info.backend_pid}, application the holder"
@@ -178,7 +179,9 @@ def test_what_changes_between_check_and_write_is_checked_again(
     load: Load, ready: psycopg.Connection, dsn: str, rules: Callable[[], list[str]]
 ) -> None:
     """Another writer takes a row's key; here, a trigger does, once."""
-    ready.execute("CREATE SEQUENCE times_written")
+    # On every server, as each of them has triggers of its own.
+    for server in citus.databases(dsn) if citus.DSN else [dsn]:
+        execute(server, "CREATE SEQUENCE times_written")
     ready.execute("""
         CREATE FUNCTION take_the_key() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
@@ -187,9 +190,12 @@ def test_what_changes_between_check_and_write_is_checked_again(
                 RAISE EXCEPTION 'taken' USING ERRCODE = 'unique_violation';
             END IF;
             RETURN NULL;
-        END $$;
-        CREATE TRIGGER take_the_key BEFORE INSERT ON llm.session_logs FOR EACH STATEMENT EXECUTE FUNCTION take_the_key()
+        END $$
     """)
+    ready.execute(
+        "CREATE TRIGGER take_the_key BEFORE INSERT ON llm.session_logs"
+        " FOR EACH STATEMENT EXECUTE FUNCTION take_the_key()"
+    )
     done = load("2026-03-01 10:00")
     assert (done.returncode, logs(ready)) == (0, 1), done.stderr
     # A rule that load does not know is told as the server tells it, and nothing is loaded.

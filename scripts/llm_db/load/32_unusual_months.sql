@@ -10,4 +10,4 @@ INNER JOIN (
 ) AS d ON m.month = d.month
 WHERE NOT llm.is_usual_month(d.month, current_date)
     AND to_regclass('llm.sessions_' || to_char(d.month, 'YYYY_MM')) IS NULL
-    AND NOT EXISTS (SELECT FROM llm.sessions AS s WHERE s.session_id = m.session_id);
+    AND NOT EXISTS (SELECT FROM pg_temp.load_stored_sessions AS s WHERE s.session_id = m.session_id);

@@ -11,7 +11,7 @@ SELECT
     r.session_start_time, r.session_end_time, r.session_status,
     r.session_id IS NULL AS is_grouped,
     -- Of a row that is a session without logs there is nothing to load where the database has the session.
-    r.request_time IS NULL AND EXISTS (SELECT FROM llm.sessions AS s WHERE s.session_id = r.session_id) AS is_present,
+    r.request_time IS NULL AND EXISTS (SELECT FROM pg_temp.load_stored_sessions AS s WHERE s.session_id = r.session_id) AS is_present,
     NULL::uuid AS present_in,
     NULL::integer AS present_as,
     coalesce(r.session_id::text, ((r.owner).id, (r.project).id, coalesce(r.session_type, 'production'))::text) AS place,
@@ -34,7 +34,7 @@ SELECT
         request_time, response_time, token_used, deployment_id, config_id, template_id,
         request_prompt_s3_path, response_s3_path
     )::text)::uuid AS content
-FROM llm.session_logs;
+FROM pg_temp.load_stored_logs;
 
 -- Rows of the file that are the same request as one before them, where no key tells them apart.
 CREATE TEMPORARY VIEW load_identical AS
@@ -68,7 +68,7 @@ CREATE TEMPORARY TABLE load_sessions AS
 SELECT
     s.session_id, s.user_id, s.project_id, s.session_type, NULL::timestamptz AS start_time,
     NULL::timestamptz AS end_time, NULL::text AS status, false AS is_new
-FROM llm.sessions AS s
+FROM pg_temp.load_stored_sessions AS s
 WHERE s.session_id IN (SELECT g.session_id FROM pg_temp.load_good AS g);
 
 INSERT INTO pg_temp.load_sessions (
@@ -96,7 +96,7 @@ SELECT
     coalesce(w.status, s.status, 'completed') AS status
 FROM pg_temp.load_sessions AS s
 INNER JOIN pg_temp.load_spans AS p ON s.session_id = p.session_id
-LEFT JOIN llm.sessions AS w ON s.session_id = w.session_id
+LEFT JOIN pg_temp.load_stored_sessions AS w ON s.session_id = w.session_id
 WHERE s.is_new OR p.first_time < w.start_time OR p.last_time > w.end_time;
 
 -- The same for each row.
@@ -113,7 +113,7 @@ FROM (
     SELECT session_id, log_sequence FROM pg_temp.load_good WHERE log_sequence IS NOT NULL
     UNION ALL
     SELECT l.session_id, l.log_sequence
-    FROM llm.session_logs AS l
+    FROM pg_temp.load_stored_logs AS l
     WHERE l.session_id IN (SELECT s.session_id FROM pg_temp.load_sessions AS s WHERE NOT s.is_new)
 ) AS numbers
 GROUP BY session_id;

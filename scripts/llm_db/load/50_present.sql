@@ -3,7 +3,7 @@
 -- load of this very file has read is listed.
 UPDATE pg_temp.load_good AS g
 SET is_present = true
-FROM llm.session_logs AS l
+FROM pg_temp.load_stored_logs AS l
 WHERE g.session_id = l.session_id AND g.log_sequence = l.log_sequence;
 
 WITH span AS (
@@ -15,7 +15,7 @@ WITH span AS (
     UNION ALL
     SELECT l.session_id, l.log_sequence, l.content, (s.user_id, s.project_id, s.session_type)::text
     FROM span
-    INNER JOIN llm.sessions AS s
+    INNER JOIN pg_temp.load_stored_sessions AS s
         ON s.start_time <= span.latest AND coalesce(s.end_time, 'infinity') >= span.earliest
     INNER JOIN pg_temp.load_logs AS l ON s.session_id = l.session_id
     WHERE l.request_time BETWEEN span.earliest AND span.latest

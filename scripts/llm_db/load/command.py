@@ -14,7 +14,6 @@ from llm_db.database import Connect
 from llm_db.errors import Exit, Problem, printable, sql_problem
 from llm_db.load.file import LogFile, few, opened
 from llm_db.load.run import PRESENT, REJECTS, Load, Progress
-from llm_db.repeatables import is_distributed
 
 if TYPE_CHECKING:
     from llm_db.cli import Output
@@ -25,11 +24,6 @@ DECIDE = "if these are other requests, the same command with --new loads them"
 
 def run(options: argparse.Namespace, connect: Connect, output: "Output", conduct: Conduct) -> Exit:
     with opened(options.file, options.format, options.map, options.time_zone) as file, connect() as connection:
-        if is_distributed(connection):
-            raise Problem(
-                "The logs of this database lie on a cluster, which llm-db load cannot write to yet.",
-                "INSERT or COPY into llm.sessions and llm.session_logs, or load before `llm-db distribute`",
-            )
         load = Load(
             connection,
             file,

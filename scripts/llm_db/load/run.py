@@ -1,4 +1,6 @@
-"""One file on its way into the database. The SQL is in the files beside this one, numbered in the order they run."""
+"""One file on its way into the database. The SQL is in the files beside this one, numbered in the order they run; of
+those that cluster/ has too, the one there is run on a cluster, and the others of cluster/ besides.
+"""
 
 import errno
 import random
@@ -18,7 +20,9 @@ from llm_db.database import scalar
 from llm_db.errors import LOCKED, Exit, Problem, one_line, sql_problem
 from llm_db.load.file import LogFile
 from llm_db.load.waiting import Waiting
+from llm_db.repeatables import is_distributed
 
+SQL = files(__package__)
 CHUNK = 1 << 20
 PROGRESS_SECONDS = 2.0
 DROP_BAD = "DELETE FROM pg_temp.load_good AS g USING pg_temp.load_bad AS b WHERE b.line = g.line"
@@ -100,11 +104,13 @@ class Load:
     # Known as far as the load has come; `loaded` and `rejected` when they are committed.
     counts: Counts | None = None
     earlier: Earlier | None = None
+    on_cluster: bool = False
 
     def run(self) -> None:
         for needed in ("class('llm_db.load_rejects')", "proc('llm.return_month')"):
             if scalar(self.connection, f"SELECT pg_catalog.to_reg{needed} IS NULL"):
                 raise Problem("This database does not have what this llm-db needs.", "run `llm-db migrate` first")
+        self.on_cluster = is_distributed(self.connection)
         known, sha256 = self.known_part()
         if self.is_loaded(sha256):
             self.list_again()
@@ -114,7 +120,7 @@ class Load:
         self.counts = Counts(read)
         if not read:
             return
-        waiting = Waiting(self.connection, self.progress.note)
+        waiting = Waiting(self.connection, self.on_cluster, self.progress.note)
         give_up_at = time.monotonic() + self.conduct.wait
         lists = {self.file.list_beside(table) for table in TABLES}
         try:
@@ -153,8 +159,15 @@ class Load:
 
     def execute(self, *names: str, parameters: Mapping[str, object] | None = None) -> psycopg.Cursor:
         for name in names:
-            cursor = self.connection.execute(text(name), parameters)
+            path = SQL / "cluster" / f"{name}.sql"
+            if not self.on_cluster or not path.is_file():
+                path = SQL / f"{name}.sql"
+            cursor = self.connection.execute(path.read_text(encoding="utf-8"), parameters)
         return cursor
+
+    def fetch(self, name: str) -> None:
+        if self.on_cluster:
+            self.execute(name)
 
     def known_part(self) -> tuple[tuple[int | None, int], str]:
         """Of earlier loads with the same options the one that has read most of this file, or all: it, and how many rows
@@ -183,7 +196,7 @@ class Load:
 
     def stage(self, known: tuple[int | None, int]) -> int:
         """Every record of the file, good or bad, by COPY. No more than a chunk of rows is in memory."""
-        self.execute("10_staging")
+        self.execute("10_staging", "11_stored")
         columns = sql.SQL(", ").join(map(sql.Identifier, self.file.reader.columns))
         statement = sql.SQL("COPY pg_temp.load_rows ({}) FROM STDIN").format(columns)
         load_id, known_rows = known
@@ -211,6 +224,7 @@ class Load:
         """Leaves each row that breaks a rule, with the first one it broke, in load_bad."""
         self.progress.step("checking the rows")
         self.connection.execute("TRUNCATE pg_temp.load_bad, pg_temp.load_found, pg_temp.load_keys, pg_temp.load_beside")
+        self.fetch("19_fetch_named")
         self.execute("20_resolve", "30_reject")
         self.try_checks("load_rows")
         if not self.any_month:
@@ -224,7 +238,9 @@ class Load:
         """The months that the load makes, and which of these it fills beside the others, in its transaction."""
         made: list[date] = []
         missing = self.execute("33_missing_months", parameters={"few_rows": FEW_ROWS}).fetchall()
-        beside = [month for month, is_to_fill in missing if is_to_fill and may_fill]
+        beside = [month for month, is_worth_it in missing if is_worth_it and may_fill and not self.on_cluster]
+        if beside:
+            beside = [month for (month,) in self.execute("34_may_fill", parameters={"months": beside})]
         months = [month for month, _ in missing if month not in beside]
         patience = f"SET statement_timeout = {round(self.conduct.lock_timeout * 1000)}"
         before = scalar(self.connection, "SELECT pg_catalog.current_setting('statement_timeout')")
@@ -251,6 +267,9 @@ class Load:
         load of it was at work until we got the turn."""
         # Each statement has to see what the sessions' earlier writers committed, whatever the database's default is.
         self.connection.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        if self.on_cluster:
+            # How long a lock is waited for is to be known to the workers.
+            self.connection.execute("SET LOCAL citus.propagate_set_commands = 'local'")
         self.take_turn(waiting)
         if self.is_loaded(sha256):
             return None
@@ -325,10 +344,10 @@ class Load:
             self.connection.execute("INSERT INTO pg_temp.load_beside (month) SELECT unnest(%s)", [beside])
             with waiting.told():
                 self.connection.execute("SELECT llm.begin_months(%s)", [beside])
-        self.execute("54_new_sessions")
+        self.execute("55_new_sessions")
         made = loaded = 0
         if beside:
-            made, loaded = (self.execute(name).rowcount for name in ("55_sessions_beside", "56_logs_beside"))
+            made, loaded = (self.execute(name).rowcount for name in ("56_sessions_beside", "57_logs_beside"))
         # All rows are sorted once more only where some are left.
         if scalar(self.connection, "SELECT EXISTS (SELECT FROM pg_temp.load_not_beside WHERE NOT is_present)"):
             with waiting.told():
@@ -358,7 +377,10 @@ class Load:
     def compare(self) -> int:
         """Leaves the good rows in load_good, and of these what is taken for another log or row in load_listed. How many
         of them are identical to one before them."""
-        self.execute("40_good", "41_reject_given")
+        self.fetch("19_fetch_named")
+        self.execute("40_good")
+        self.fetch("42_fetch_logs")
+        self.execute("41_reject_given")
         self.connection.execute(DROP_BAD)
         if self.reject_duplicates:
             self.connection.execute(
@@ -367,7 +389,9 @@ class Load:
             )
             self.connection.execute(DROP_BAD)
         self.connection.execute("ANALYZE pg_temp.load_good")
-        self.execute("50_present", "51_group", "52_states", "53_numbers")
+        self.execute("50_present", "51_group")
+        self.fetch("51_fetch_grouped")
+        self.execute("52_grouped_sessions", "53_states", "54_numbers")
         self.try_checks("load_session_rows")
         self.connection.execute(DROP_BAD)
         return scalar(self.connection, "SELECT count(*) FROM pg_temp.load_identical")
@@ -409,7 +433,3 @@ class Load:
 
 def partly(path: Path) -> Path:
     return path.with_name(path.name + ".part")
-
-
-def text(name: str) -> str:
-    return files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8")

@@ -10,18 +10,31 @@ import psycopg
 from llm_db.alone import BLOCKERS
 from llm_db.database import PID, another, scalar
 from llm_db.errors import Problem
+from llm_db.turn import WHO
 
 TELL_SECONDS = 1.0
 # Sessions are asked for a tenth of a second at a time, which has to be seen.
 POLL_SECONDS = 0.15
+# Rows lie on the workers, and who holds them there is known by its session on the coordinator. Citus' number of a
+# session ends with its pid.
+BLOCKERS_ON_CLUSTER = f"""
+SELECT pg_catalog.string_agg({WHO}, '; ' ORDER BY activity.pid)
+FROM pg_catalog.pg_stat_activity AS activity
+WHERE activity.pid = ANY (pg_catalog.pg_blocking_pids(%s)) OR activity.pid IN (
+    SELECT w.blocking_gpid %% 10000000000
+    FROM pg_catalog.citus_lock_waits AS w
+    WHERE w.waiting_gpid %% 10000000000 = %s AND w.waiting_nodeid = w.blocking_nodeid
+)
+"""
 
 
 class Waiting:
-    def __init__(self, connection: psycopg.Connection, tell: Callable[[str], None]) -> None:
+    def __init__(self, connection: psycopg.Connection, on_cluster: bool, tell: Callable[[str], None]) -> None:
         self.whom = ""
         self._waited = 0.0
         self._connection, self._tell = connection, tell
-        self._pid = scalar(connection, PID)
+        pid = scalar(connection, PID)
+        self._ask = (BLOCKERS_ON_CLUSTER, [pid, pid]) if on_cluster else (BLOCKERS, [pid])
 
     @contextmanager
     def told(self) -> Iterator[None]:
@@ -40,7 +53,7 @@ class Waiting:
         # It only tells: where no more sessions are to be had, the load goes on without.
         with suppress(psycopg.Error, Problem), another(self._connection) as other:
             while not ended.is_set():
-                whom = scalar(other, BLOCKERS, [self._pid])
+                whom = scalar(other, *self._ask)
                 if whom and whom != self.whom:
                     self.whom = whom
                     self._tell(f"waiting for {whom} ...")

@@ -22,8 +22,8 @@ FROM (
             jsonb_strip_nulls(
                 jsonb_build_object('time', l.response_time, 'tokens', l.token_used, 'path', l.response_s3_path)
             ) AS outcome
-        FROM llm.session_logs AS l
-        INNER JOIN llm.sessions AS s ON l.session_id = s.session_id
+        FROM pg_temp.load_stored_logs AS l
+        INNER JOIN pg_temp.load_stored_sessions AS s ON l.session_id = s.session_id
     ) AS t ON g.request_time = t.request_time AND g.deployment_id = t.deployment_id
     WHERE t.request_time BETWEEN (SELECT min(u.request_time) FROM pg_temp.load_undecided AS u)
         AND (SELECT max(u.request_time) FROM pg_temp.load_undecided AS u)
