@@ -5,7 +5,8 @@
     python scripts/erd.py DSN --write          # put it into README.md, between its markers
 
 Entities, attributes, keys and participation are the catalog's; a relationship's name is the one its foreign key column
-carries in its comment, in capitals and parentheses.
+carries in its comment, in capitals and parentheses. Behind the ERD's own entities comes what was added to them: tables
+that refer to an entity by a foreign key without such a name.
 """
 
 import argparse
@@ -16,8 +17,8 @@ import psycopg
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- ERD: begin -->\n", "<!-- ERD: end -->\n"
 
-# A foreign key between two entities carries its relationship's name. What hangs on an entity otherwise is none:
-# vocabularies, counters, history. Where a view of llm reads an entity's table, that is the entity: prompt_templates.
+# A foreign key between two entities carries its relationship's name. What hangs on an entity otherwise is an addition:
+# counters, histories, prices. Where a view of llm reads an entity's table, that is the entity: prompt_templates.
 ENTITIES = r"""
 WITH relationships AS (
     -- A month's logs refer to the month's sessions.
@@ -43,12 +44,19 @@ WITH relationships AS (
     ) ON d.refclassid = 'pg_class'::regclass AND d.refobjid = stored.oid
     WHERE stored.oid IN (SELECT unnest(ARRAY[conrelid, confrelid]) FROM relationships)
     GROUP BY 1, 2, 3
+), additions AS (
+    SELECT DISTINCT k.conrelid AS stored, k.conrelid AS shown, c.relname AS name
+    FROM pg_constraint AS k
+    INNER JOIN pg_class AS c ON k.conrelid = c.oid AND NOT c.relispartition
+    WHERE k.connamespace = 'llm'::regnamespace AND k.contype = 'f'
+        AND k.confrelid IN (SELECT stored FROM entities) AND k.conrelid NOT IN (SELECT stored FROM entities)
 )
 """
 
 ATTRIBUTES = f"""
 {ENTITIES}
 SELECT
+    e.is_added,
     e.name,
     a.attname,
     replace(replace(format_type(a.atttypid, NULL), 'timestamp with time zone', 'timestamptz'), 'text[]', 'text_list'),
@@ -57,10 +65,10 @@ SELECT
         SELECT FROM pg_constraint
         WHERE contype = 'f' AND coalesce(pg_partition_root(conrelid), conrelid) = e.stored AND s.attnum = ANY (conkey)
     )
-FROM entities AS e
+FROM (SELECT *, false AS is_added FROM entities UNION ALL SELECT *, true FROM additions) AS e
 INNER JOIN pg_attribute AS a ON a.attrelid = e.shown AND a.attnum > 0 AND NOT a.attisdropped
 LEFT JOIN pg_attribute AS s ON s.attrelid = e.stored AND s.attname = a.attname
-ORDER BY e.name, a.attnum
+ORDER BY e.is_added, e.name, a.attnum
 """
 
 RELATIONSHIPS = f"""
@@ -84,6 +92,16 @@ INNER JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[
 ORDER BY k.name
 """
 
+ADDED = f"""
+{ENTITIES}
+SELECT parent.name, child.name, a.attname, a.attnotnull
+FROM pg_constraint AS k
+INNER JOIN entities AS parent ON k.confrelid = parent.stored
+INNER JOIN additions AS child ON k.conrelid = child.stored
+INNER JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
+ORDER BY child.name, a.attname
+"""
+
 
 def diagram(db: psycopg.Connection) -> str:
     lines = ["erDiagram"]
@@ -91,12 +109,14 @@ def diagram(db: psycopg.Connection) -> str:
         left = "||" if required else "|o"
         right = "o|" if unique else "|{" if child_required else "o{"
         lines.append(f"    {parent} {left}--{right} {child} : {name}")
+    for parent, child, column, required in db.execute(ADDED):
+        lines.append(f"    {parent} {'||' if required else '|o'}..o{{ {child} : {column}")
     entity = None
-    for table, column, kind, in_primary_key, in_foreign_key in db.execute(ATTRIBUTES):
+    for is_added, table, column, kind, in_primary_key, in_foreign_key in db.execute(ATTRIBUTES):
         if table != entity:
             if entity:
                 lines.append("    }")
-            lines.append(f"    {table} {{")
+            lines.append(f'    {table}["+ {table}"] {{' if is_added else f"    {table} {{")
             entity = table
         keys = ", ".join(key for key, holds in (("PK", in_primary_key), ("FK", in_foreign_key)) if holds)
         lines.append(f"        {kind} {column} {keys}".rstrip())

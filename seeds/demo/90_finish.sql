@@ -34,4 +34,5 @@ DROP FUNCTION pg_temp.uniform(bigint, bigint);
 -- Checked now and not at commit: ANALYZE refuses tables that still have checks to do.
 SET CONSTRAINTS ALL IMMEDIATE;
 ANALYZE llm.departments, llm.users, llm.projects, llm.models, llm.model_configs, llm.datasets, llm.deployments,
-llm.prompt_templates_base, llm.prompt_template_uses, llm.sessions, llm.session_logs;
+llm.deployment_history, llm.gpu_rates, llm.budgets, llm.prompt_templates_base, llm.prompt_template_uses, llm.sessions,
+llm.session_logs;

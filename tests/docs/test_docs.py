@@ -30,7 +30,10 @@ def test_the_files_in_the_architecture_are_current(db: psycopg.Connection) -> No
 
 def test_the_erd_has_every_entity_and_relationship(db: psycopg.Connection) -> None:
     drawn = erd.diagram(db)
-    assert len(re.findall(r" \{$", drawn, re.M)) == 10
+    entities, additions = (re.findall(entity, drawn, re.M) for entity in (r"^    (\w+) \{$", r'^    (\w+)\["\+ \1"\] \{$'))
+    assert len(entities) == 10
+    assert {"budgets", "deployment_history", "gpu_rates", "user_departments"} <= set(additions)
+    assert drawn.index(f"{entities[-1]} {{") < drawn.index(f"{additions[0]}[")
     assert len(re.findall(r" : [A-Z_]+$", drawn, re.M)) == 14
     assert "users ||--o| departments : MANAGES" in drawn
     assert "departments ||--|{ users : WORKS_FOR" in drawn

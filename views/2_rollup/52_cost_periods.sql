@@ -40,13 +40,13 @@ WITH noted AS MATERIALIZED (
     CROSS JOIN LATERAL rollup.open_deployment_usage(n.spans) AS o
 ), usage AS NOT MATERIALIZED (
     SELECT
-        r.dimension, r.day, r.deployment_id, r.model_id, r.key, r.requests, r.answered_requests,
+        r.dimension, r.day, r.deployment_id, r.model_id, r.key, r.department_id, r.requests, r.answered_requests,
         r.requests_without_tokens, r.tokens, r.latency_us
     FROM rollup.deployment_usage AS r
     WHERE r.month IS NULL OR r.day <> all((SELECT n.days FROM noted AS n)::date [])
     UNION ALL
     SELECT
-        o.dimension, o.day, o.deployment_id, o.model_id, o.key, o.requests, o.answered_requests,
+        o.dimension, o.day, o.deployment_id, o.model_id, o.key, o.department_id, o.requests, o.answered_requests,
         o.requests_without_tokens, o.tokens, o.latency_us
     FROM open AS o
 ), today AS MATERIALIZED (
@@ -78,6 +78,7 @@ SELECT
     d.dimension,
     p.first_day::date AS first_day,
     c.key,
+    c.department_id,
     c.is_idle,
     r.currency,
     c.gpu_hours,
@@ -97,8 +98,9 @@ FROM reader AS r
 CROSS JOIN (VALUES ('day', interval '1 day'), ('week', '1 week'), ('month', '1 month')) AS g (grain, length)
 CROSS JOIN (
     VALUES
-    ('department'::rollup.dimension, 'department'::rollup.dimension), ('deployment', 'department'),
-    ('model', 'department'), ('project', 'project'), ('template', 'template'), ('user', 'user')
+    ('department', 'department'::rollup.dimension), ('deployment', 'department'), ('model', 'department'),
+    ('project', 'project'), ('template', 'template'), ('user', 'user'),
+    ('model of department', 'department'), ('user of department', 'user')
 ) AS d (dimension, kept_by)
 CROSS JOIN days
 CROSS JOIN LATERAL (
@@ -157,7 +159,7 @@ CROSS JOIN LATERAL (
         WHERE a.day IS NULL
     ), parts AS (
         SELECT
-            u.key, false AS is_idle, u.is_now, u.requests, u.requests_without_tokens, u.tokens,
+            u.key, u.department_id, false AS is_idle, u.is_now, u.requests, u.requests_without_tokens, u.tokens,
             u.measure * x.amount_per_unit + n.requests * x.amount_per_request AS amount,
             CASE WHEN u.is_now THEN u.measure * x.used_per_unit + n.requests * x.used_per_request END AS used,
             CASE WHEN u.is_now THEN u.measure * x.us_per_unit + n.requests * x.us_per_request END AS gpu_us
@@ -168,8 +170,13 @@ CROSS JOIN LATERAL (
                 CASE d.dimension
                     WHEN 'deployment' THEN w.deployment_id
                     WHEN 'model' THEN w.model_id
+                    WHEN 'model of department' THEN w.model_id
                     ELSE w.key
                 END AS key,
+                CASE d.dimension
+                    WHEN 'model of department' THEN w.key
+                    WHEN 'user of department' THEN w.department_id
+                END AS department_id,
                 CASE WHEN r.by_tokens THEN w.tokens ELSE w.latency_us END AS measure,
                 CASE WHEN r.by_tokens THEN w.requests_without_tokens ELSE w.requests - w.answered_requests END
                 AS unknown
@@ -183,13 +190,14 @@ CROSS JOIN LATERAL (
         UNION ALL
         SELECT
             CASE d.dimension WHEN 'deployment' THEN i.deployment_id WHEN 'model' THEN i.model_id END,
+            NULL,
             d.dimension NOT IN ('deployment', 'model'),
             i.is_now, 0, 0, 0, i.amount, 0, CASE WHEN i.is_now THEN i.gpu_us END
         FROM unused AS i
         WHERE r.sees_all
     ), sums AS (
         SELECT
-            a.key, a.is_idle,
+            a.key, a.department_id, a.is_idle,
             rollup.bigint_sum(a.requests) FILTER (WHERE a.is_now) AS requests,
             rollup.bigint_sum(a.requests_without_tokens) FILTER (WHERE a.is_now) AS requests_without_tokens,
             rollup.bigint_sum(a.tokens) FILTER (WHERE a.is_now) AS tokens,
@@ -199,7 +207,7 @@ CROSS JOIN LATERAL (
             coalesce(sum(a.amount) FILTER (WHERE NOT a.is_now), 0) AS amount_before,
             count(*) FILTER (WHERE a.is_now) > 0 AS is_now
         FROM parts AS a
-        GROUP BY a.key, a.is_idle
+        GROUP BY a.key, a.department_id, a.is_idle
     ), spread AS MATERIALIZED (
         -- By how much the others' cost grows where idle cost is spread; NULL = there is nobody who could have it.
         SELECT
@@ -216,7 +224,7 @@ CROSS JOIN LATERAL (
         GROUP BY h.is_now, i.amount, i.gpu_us
     ), shares AS (
         SELECT
-            m.key, m.is_idle, m.requests, m.requests_without_tokens, m.tokens, m.used,
+            m.key, m.department_id, m.is_idle, m.requests, m.requests_without_tokens, m.tokens, m.used,
             CASE WHEN f.amount_factor IS NULL THEN m.amount WHEN m.is_idle THEN 0 ELSE m.amount * f.amount_factor END
             AS amount,
             CASE WHEN f.gpu_factor IS NULL THEN m.gpu_us WHEN m.is_idle THEN 0 ELSE m.gpu_us * f.gpu_factor END
@@ -233,7 +241,7 @@ CROSS JOIN LATERAL (
     )
 
     SELECT
-        h.key, h.is_idle, h.requests, h.requests_without_tokens, h.tokens,
+        h.key, h.department_id, h.is_idle, h.requests, h.requests_without_tokens, h.tokens,
         rollup.per_hour(sum(h.amount) OVER so_far) - rollup.per_hour(sum(h.amount) OVER so_far - h.amount)
         AS allocated_cost,
         rollup.per_hour(sum(h.used) OVER so_far) - rollup.per_hour(sum(h.used) OVER so_far - h.used) AS used_cost,
@@ -241,11 +249,13 @@ CROSS JOIN LATERAL (
         rollup.per_hour(sum(h.amount) OVER ()) AS total_cost,
         rollup.per_hour(h.amount_before) AS cost_before
     FROM shares AS h
-    WINDOW so_far AS (ORDER BY h.is_idle, h.key ROWS UNBOUNDED PRECEDING)
+    WINDOW so_far AS (ORDER BY h.is_idle, h.key, h.department_id ROWS UNBOUNDED PRECEDING)
 ) AS c;
-COMMENT ON VIEW rollup.cost_periods IS '기간별 비용: by dimension (rollup.dimension) and grain (day, week from Monday, '
+COMMENT ON VIEW rollup.cost_periods IS '기간별 비용: by dimension and grain (day, week from Monday, '
     'month), with the share of the whole platform and the change against the period before; ask for one of each';
 COMMENT ON COLUMN rollup.cost_periods.grain IS '기간 단위: day, week or month';
-COMMENT ON COLUMN rollup.cost_periods.dimension IS 'What key means';
+COMMENT ON COLUMN rollup.cost_periods.dimension IS 'What key means: that of rollup.dimension, or of each department its '
+    'models or users';
 COMMENT ON COLUMN rollup.cost_periods.first_day IS '기간 시작일: in the reporting time zone';
 COMMENT ON COLUMN rollup.cost_periods.key IS 'The dimension''s own key; NULL = requests without one, or idle';
+COMMENT ON COLUMN rollup.cost_periods.department_id IS 'Whose models or users; NULL in other dimensions';
