@@ -74,6 +74,10 @@ CROSS JOIN LATERAL (VALUES
 CREATE FUNCTION model.us(times tstzmultirange) RETURNS numeric LANGUAGE sql STABLE
 RETURN (SELECT coalesce(sum(extract(epoch FROM upper(t) - lower(t)) * 1000000), 0) FROM unnest(times) AS t);
 
+-- A division has as many decimals as what it divides.
+CREATE FUNCTION model.per_hour(hourly_us numeric) RETURNS numeric LANGUAGE sql STABLE
+RETURN round(hourly_us, 60) / 3600000000;
+
 -- What a deployment held on a day: GPU time in microseconds, and its amount in prices of an hour times microseconds.
 CREATE VIEW model.held AS
 WITH history AS (
@@ -112,7 +116,7 @@ SELECT
 FROM pieces AS p
 GROUP BY day, deployment_id, model_id;
 
--- What of a day's cost of its deployment a request has: part / whole. One whose measure is not known counts as the mean.
+-- What of a day's cost of its deployment a request has: part / whole. Of unknown measure, it counts as the mean.
 CREATE VIEW model.requests AS
 SELECT
     *,
@@ -131,19 +135,19 @@ FROM (
 ) AS r;
 
 CREATE FUNCTION model.costs(of_dimension text) RETURNS TABLE (
-    grain text, first_day date, key bigint, is_idle boolean, requests numeric, requests_without_tokens numeric,
-    tokens numeric, allocated_cost numeric, used_cost numeric, gpu_hours numeric, cost_before numeric,
-    total_cost numeric, total_gpu_hours numeric
+    grain text, first_day date, key bigint, department_id bigint, is_idle boolean, requests numeric,
+    requests_without_tokens numeric, tokens numeric, allocated_cost numeric, used_cost numeric, gpu_hours numeric,
+    cost_before numeric, total_cost numeric, total_gpu_hours numeric
 ) LANGUAGE sql STABLE BEGIN ATOMIC
 WITH held AS MATERIALIZED (
     SELECT * FROM model.held
 ), days AS (
     SELECT day, deployment_id, sum(gpu_us) AS gpu_us, sum(amount) AS amount FROM held GROUP BY day, deployment_id
 ), parts AS (
-    -- 60 decimals: a division has as many as what it divides.
     SELECT
-        r.day, d.key, false AS is_idle, count(*) AS requests,
-        count(*) FILTER (WHERE r.token_used IS NULL) AS requests_without_tokens, coalesce(sum(r.token_used), 0) AS tokens,
+        r.day, d.key, d.department_id, false AS is_idle, count(*) AS requests,
+        count(*) FILTER (WHERE r.token_used IS NULL) AS requests_without_tokens,
+        coalesce(sum(r.token_used), 0) AS tokens,
         coalesce(round(max(h.amount) * sum(r.part), 60) / max(r.whole), 0) AS amount,
         coalesce(
             round(max(h.amount) * sum(r.part) * least(max(r.busy_us), max(h.gpu_us)), 60)
@@ -153,18 +157,20 @@ WITH held AS MATERIALIZED (
     FROM model.requests AS r
     LEFT JOIN days AS h USING (day, deployment_id)
     CROSS JOIN LATERAL (
-        SELECT CASE of_dimension
-            WHEN 'department' THEN r.department_id
-            WHEN 'deployment' THEN r.deployment_id
-            WHEN 'model' THEN r.model_id
-            WHEN 'project' THEN r.project_id
-            WHEN 'template' THEN r.template_id
-            WHEN 'user' THEN r.user_id
-        END AS key
+        SELECT
+            CASE split_part(of_dimension, ' ', 1)
+                WHEN 'department' THEN r.department_id
+                WHEN 'deployment' THEN r.deployment_id
+                WHEN 'model' THEN r.model_id
+                WHEN 'project' THEN r.project_id
+                WHEN 'template' THEN r.template_id
+                WHEN 'user' THEN r.user_id
+            END AS key,
+            CASE WHEN of_dimension LIKE '% of department' THEN r.department_id END AS department_id
     ) AS d
-    GROUP BY r.day, r.deployment_id, d.key
+    GROUP BY r.day, r.deployment_id, d.key, d.department_id
     UNION ALL
-    SELECT h.day, d.key, d.key IS NULL, 0, 0, 0, h.amount, 0, h.gpu_us
+    SELECT h.day, d.key, NULL, d.key IS NULL, 0, 0, 0, h.amount, 0, h.gpu_us
     FROM held AS h
     CROSS JOIN LATERAL (
         SELECT CASE of_dimension WHEN 'deployment' THEN h.deployment_id WHEN 'model' THEN h.model_id END AS key
@@ -172,11 +178,12 @@ WITH held AS MATERIALIZED (
     WHERE NOT EXISTS (SELECT FROM model.logs AS l WHERE (l.day, l.deployment_id) = (h.day, h.deployment_id))
 ), periods AS (
     SELECT
-        g.grain, date_trunc(g.grain, p.day::timestamp)::date AS first_day, p.key, p.is_idle,
+        g.grain, date_trunc(g.grain, p.day::timestamp)::date AS first_day, p.key, p.department_id,
+        p.is_idle,
         sum(p.requests) AS requests, sum(p.requests_without_tokens) AS requests_without_tokens, sum(p.tokens) AS tokens,
         sum(p.amount) AS amount, sum(p.used) AS used, sum(p.gpu_us) AS gpu_us
     FROM parts AS p, (VALUES ('day'), ('week'), ('month')) AS g (grain)
-    GROUP BY 1, 2, 3, 4
+    GROUP BY 1, 2, 3, 4, 5
 ), spread AS (
     -- What is idle goes to the others where there are any: of each sum, in proportion to it.
     SELECT
@@ -204,14 +211,15 @@ WITH held AS MATERIALIZED (
     ) AS s USING (grain, first_day)
 )
 SELECT
-    p.grain, p.first_day, p.key, p.is_idle, p.requests, p.requests_without_tokens, p.tokens,
-    p.amount_spread / 3600000000, p.used / 3600000000, p.gpu_us_spread / 3600000000,
-    coalesce(b.amount_spread, 0) / 3600000000,
+    p.grain, p.first_day, p.key, p.department_id, p.is_idle, p.requests, p.requests_without_tokens, p.tokens,
+    model.per_hour(p.amount_spread), model.per_hour(p.used), model.per_hour(p.gpu_us_spread),
+    model.per_hour(coalesce(b.amount_spread, 0)),
     -- Exact: of the GPUs themselves.
-    round(h.amount / 3600000000, 10), round(h.gpu_us / 3600000000, 10)
+    round(model.per_hour(h.amount), 10), round(model.per_hour(h.gpu_us), 10)
 FROM spread AS p
 LEFT JOIN spread AS b
-    ON (p.grain, p.is_idle) = (b.grain, b.is_idle) AND p.key IS NOT DISTINCT FROM b.key
+    ON (p.grain, p.is_idle) = (b.grain, b.is_idle)
+    AND (p.key, p.department_id) IS NOT DISTINCT FROM (b.key, b.department_id)
     AND b.first_day = p.first_day - ('1 ' || p.grain)::interval
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(h.amount), 0) AS amount, coalesce(sum(h.gpu_us), 0) AS gpu_us
@@ -399,12 +407,13 @@ COSTS = {
     f"costs by {dimension}": (
         # Each row is rounded so that they add up; a row that is within that says what the rows say.
         f"""
-        SELECT r.grain, r.first_day, r.key, r.is_idle, r.requests, r.requests_without_tokens, r.tokens, said.*,
+        SELECT r.grain, r.first_day, r.key, r.department_id, r.is_idle, r.requests, r.requests_without_tokens, r.tokens,
+            said.*,
             sum(r.allocated_cost) OVER parts, sum(r.used_cost + r.idle_cost) OVER parts, sum(r.gpu_hours) OVER parts
         FROM rollup.cost_periods AS r
         LEFT JOIN rows AS e
             ON (r.grain, r.first_day, r.is_idle) = (e.grain, e.first_day, e.is_idle)
-            AND r.key IS NOT DISTINCT FROM e.key
+            AND (r.key, r.department_id) IS NOT DISTINCT FROM (e.key, e.department_id)
         CROSS JOIN LATERAL (
             SELECT array_agg(CASE WHEN abs(s.said - s.exact) < 2e-10 THEN s.exact ELSE s.said END ORDER BY s.place)
             FROM unnest(ARRAY[r.allocated_cost, r.used_cost, r.gpu_hours, r.cost_before], e.amounts)
@@ -414,12 +423,21 @@ COSTS = {
         WINDOW parts AS (PARTITION BY r.grain, r.first_day)
         """,
         f"""
-        SELECT grain, first_day, key, is_idle, requests, requests_without_tokens, tokens,
+        SELECT grain, first_day, key, department_id, is_idle, requests, requests_without_tokens, tokens,
             ARRAY[allocated_cost, used_cost, gpu_hours, cost_before] AS amounts, total_cost, total_cost, total_gpu_hours
         FROM model.costs('{dimension}')
         """,
     )
-    for dimension in ("department", "deployment", "model", "project", "template", "user")
+    for dimension in (
+        "department",
+        "deployment",
+        "model",
+        "project",
+        "template",
+        "user",
+        "model of department",
+        "user of department",
+    )
 }
 # Read by the questions above.
 COMMON = """
