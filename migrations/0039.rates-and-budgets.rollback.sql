@@ -6,6 +6,15 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                 HINT = 'Export the table first and empty it. Where the rows must stay, migrate forward instead.';
     END IF;
+    IF EXISTS (
+        SELECT FROM llm.cost_settings
+        WHERE (currency, apportioned_by, idle_is_spread) IS DISTINCT FROM ('KRW', 'tokens', false)
+    ) THEN
+        RAISE EXCEPTION 'not rolled back: llm.cost_settings would lose rows'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'Where reports of cost may count as at first: UPDATE llm.cost_settings SET currency = DEFAULT, '
+                    'apportioned_by = DEFAULT, idle_is_spread = DEFAULT; and roll back again.';
+    END IF;
     IF EXISTS (SELECT FROM llm.budgets) THEN
         RAISE EXCEPTION 'not rolled back: llm.budgets would lose rows'
             USING ERRCODE = 'object_not_in_prerequisite_state',

@@ -9,7 +9,7 @@ CREATE TABLE llm.budgets (
     CONSTRAINT budgets_pkey PRIMARY KEY (budget_id),
     CONSTRAINT budgets_department_id_fkey FOREIGN KEY (department_id) REFERENCES llm.departments (department_id),
     CONSTRAINT budgets_project_id_fkey FOREIGN KEY (project_id) REFERENCES llm.projects (project_id),
-    CONSTRAINT budgets_key UNIQUE NULLS NOT DISTINCT (department_id, project_id, since),
+    CONSTRAINT budgets_department_id_project_id_since_key UNIQUE NULLS NOT DISTINCT (department_id, project_id, since),
     CONSTRAINT budgets_is_of_a_department_or_a_project CHECK (num_nonnulls(department_id, project_id) = 1),
     CONSTRAINT budgets_since_is_first_of_month CHECK (
         extract(DAY FROM since) = 1 AND since >= '2000-01-01' AND since < '2100-01-01'

@@ -17,7 +17,7 @@ SELECT
     l.request_time - (
         l.request_time AT TIME ZONE z.time_zone - date_trunc('hour', l.request_time AT TIME ZONE z.time_zone)
     ) AS hour,
-    l.response_time IS NOT NULL AS answered,
+    l.response_time, l.response_time IS NOT NULL AS answered,
     (extract(epoch FROM l.response_time - l.request_time) * 1000000)::bigint AS latency_us,
     l.token_used >= c.max_tokens AS at_max_tokens,
     l.config_id, l.deployment_id, s.project_id, l.template_id, s.user_id,
@@ -69,6 +69,163 @@ CROSS JOIN LATERAL (VALUES
     ('all', NULL), ('config', l.config_id), ('department', l.department_id), ('deployment', l.deployment_id),
     ('model', l.model_id), ('project', l.project_id), ('template', l.template_id), ('user', l.user_id)
 ) AS d (dimension, key);
+
+-- Cost. Times are sets here, and what has a price of its own is taken out of what costs as all do.
+CREATE FUNCTION model.us(times tstzmultirange) RETURNS numeric LANGUAGE sql STABLE
+RETURN (SELECT coalesce(sum(extract(epoch FROM upper(t) - lower(t)) * 1000000), 0) FROM unnest(times) AS t);
+
+-- A division has as many decimals as what it divides.
+CREATE FUNCTION model.per_hour(hourly_us numeric) RETURNS numeric LANGUAGE sql STABLE
+RETURN round(hourly_us, 60) / 3600000000;
+
+-- What a deployment held on a day: GPU time in microseconds, and its amount in prices of an hour times microseconds.
+CREATE VIEW model.held AS
+WITH history AS (
+    SELECT *, tstzrange(since, lead(since) OVER (PARTITION BY deployment_id ORDER BY since)) AS span
+    FROM llm.deployment_history
+), rates AS (
+    SELECT *, tstzrange(since, lead(since) OVER (PARTITION BY deployment_id ORDER BY since)) AS span
+    FROM llm.gpu_rates
+), pieces AS (
+    SELECT
+        d.day, h.deployment_id, h.model_id, h.gpu_count, tstzmultirange(d.span * h.span) AS times,
+        coalesce((
+            SELECT range_agg(r.span) FROM rates AS r
+            WHERE r.deployment_id = h.deployment_id AND r.price_per_hour IS NOT NULL
+        ), '{}') AS own
+    FROM (
+        SELECT
+            s.day::date AS day,
+            tstzrange(s.day AT TIME ZONE z.time_zone, least((s.day + interval '1 day') AT TIME ZONE z.time_zone, now()))
+            AS span
+        FROM rollup.state AS z, generate_series(
+            (SELECT min(since) AT TIME ZONE z.time_zone FROM history WHERE gpu_count > 0)::date::timestamp,
+            now() AT TIME ZONE z.time_zone, interval '1 day'
+        ) AS s (day)
+    ) AS d
+    JOIN history AS h ON d.span && h.span AND h.gpu_count > 0 AND h.status <> 'inactive'
+)
+SELECT
+    day, deployment_id, model_id, sum(gpu_count * model.us(times)) AS gpu_us,
+    sum(gpu_count * coalesce((
+        SELECT sum(r.price_per_hour * model.us(
+            CASE WHEN r.deployment_id IS NULL THEN times - own ELSE times END * tstzmultirange(r.span)
+        ))
+        FROM rates AS r WHERE r.deployment_id = p.deployment_id OR r.deployment_id IS NULL
+    ), 0)) AS amount
+FROM pieces AS p
+GROUP BY day, deployment_id, model_id;
+
+-- What of a day's cost of its deployment a request has: part / whole. Of unknown measure, it counts as the mean.
+CREATE VIEW model.requests AS
+SELECT
+    *,
+    CASE WHEN total > 0 THEN coalesce(measure * known, total) ELSE 1 END AS part,
+    CASE WHEN total > 0 THEN total * requests ELSE requests END AS whole
+FROM (
+    SELECT
+        l.*, m.measure, sum(m.measure) OVER deployments AS total, count(m.measure) OVER deployments AS known,
+        count(*) OVER deployments AS requests, coalesce(sum(l.latency_us) OVER deployments, 0) AS busy_us
+    FROM model.logs AS l
+    CROSS JOIN llm.cost_settings AS c
+    CROSS JOIN LATERAL (
+        SELECT (CASE c.apportioned_by WHEN 'tokens' THEN l.token_used ELSE l.latency_us END)::numeric AS measure
+    ) AS m
+    WINDOW deployments AS (PARTITION BY l.day, l.deployment_id)
+) AS r;
+
+CREATE FUNCTION model.costs(of_dimension text) RETURNS TABLE (
+    grain text, first_day date, key bigint, department_id bigint, is_idle boolean, requests numeric,
+    requests_without_tokens numeric, tokens numeric, allocated_cost numeric, used_cost numeric, gpu_hours numeric,
+    cost_before numeric, total_cost numeric, total_gpu_hours numeric
+) LANGUAGE sql STABLE BEGIN ATOMIC
+WITH held AS MATERIALIZED (
+    SELECT * FROM model.held
+), days AS (
+    SELECT day, deployment_id, sum(gpu_us) AS gpu_us, sum(amount) AS amount FROM held GROUP BY day, deployment_id
+), parts AS (
+    SELECT
+        r.day, d.key, d.department_id, false AS is_idle, count(*) AS requests,
+        count(*) FILTER (WHERE r.token_used IS NULL) AS requests_without_tokens,
+        coalesce(sum(r.token_used), 0) AS tokens,
+        coalesce(round(max(h.amount) * sum(r.part), 60) / max(r.whole), 0) AS amount,
+        coalesce(
+            round(max(h.amount) * sum(r.part) * least(max(r.busy_us), max(h.gpu_us)), 60)
+            / (max(r.whole) * max(h.gpu_us)), 0
+        ) AS used,
+        coalesce(round(max(h.gpu_us) * sum(r.part), 60) / max(r.whole), 0) AS gpu_us
+    FROM model.requests AS r
+    LEFT JOIN days AS h USING (day, deployment_id)
+    CROSS JOIN LATERAL (
+        SELECT
+            CASE split_part(of_dimension, ' ', 1)
+                WHEN 'department' THEN r.department_id
+                WHEN 'deployment' THEN r.deployment_id
+                WHEN 'model' THEN r.model_id
+                WHEN 'project' THEN r.project_id
+                WHEN 'template' THEN r.template_id
+                WHEN 'user' THEN r.user_id
+            END AS key,
+            CASE WHEN of_dimension LIKE '% of department' THEN r.department_id END AS department_id
+    ) AS d
+    GROUP BY r.day, r.deployment_id, d.key, d.department_id
+    UNION ALL
+    SELECT h.day, d.key, NULL, d.key IS NULL, 0, 0, 0, h.amount, 0, h.gpu_us
+    FROM held AS h
+    CROSS JOIN LATERAL (
+        SELECT CASE of_dimension WHEN 'deployment' THEN h.deployment_id WHEN 'model' THEN h.model_id END AS key
+    ) AS d
+    WHERE NOT EXISTS (SELECT FROM model.logs AS l WHERE (l.day, l.deployment_id) = (h.day, h.deployment_id))
+), periods AS (
+    SELECT
+        g.grain, date_trunc(g.grain, p.day::timestamp)::date AS first_day, p.key, p.department_id,
+        p.is_idle,
+        sum(p.requests) AS requests, sum(p.requests_without_tokens) AS requests_without_tokens, sum(p.tokens) AS tokens,
+        sum(p.amount) AS amount, sum(p.used) AS used, sum(p.gpu_us) AS gpu_us
+    FROM parts AS p, (VALUES ('day'), ('week'), ('month')) AS g (grain)
+    GROUP BY 1, 2, 3, 4, 5
+), spread AS (
+    -- What is idle goes to the others where there are any: of each sum, in proportion to it.
+    SELECT
+        p.*,
+        CASE
+            WHEN NOT c.idle_is_spread OR s.amount = 0 THEN p.amount
+            WHEN p.is_idle THEN 0
+            ELSE p.amount + round(p.amount * s.idle_amount, 60) / s.amount
+        END AS amount_spread,
+        CASE
+            WHEN NOT c.idle_is_spread OR s.gpu_us = 0 THEN p.gpu_us
+            WHEN p.is_idle THEN 0
+            ELSE p.gpu_us + round(p.gpu_us * s.idle_gpu_us, 60) / s.gpu_us
+        END AS gpu_us_spread
+    FROM periods AS p
+    CROSS JOIN llm.cost_settings AS c
+    JOIN (
+        SELECT
+            grain, first_day,
+            coalesce(sum(amount) FILTER (WHERE is_idle), 0) AS idle_amount,
+            coalesce(sum(amount) FILTER (WHERE NOT is_idle), 0) AS amount,
+            coalesce(sum(gpu_us) FILTER (WHERE is_idle), 0) AS idle_gpu_us,
+            coalesce(sum(gpu_us) FILTER (WHERE NOT is_idle), 0) AS gpu_us
+        FROM periods GROUP BY grain, first_day
+    ) AS s USING (grain, first_day)
+)
+SELECT
+    p.grain, p.first_day, p.key, p.department_id, p.is_idle, p.requests, p.requests_without_tokens, p.tokens,
+    model.per_hour(p.amount_spread), model.per_hour(p.used), model.per_hour(p.gpu_us_spread),
+    model.per_hour(coalesce(b.amount_spread, 0)),
+    -- Exact: of the GPUs themselves.
+    round(model.per_hour(h.amount), 10), round(model.per_hour(h.gpu_us), 10)
+FROM spread AS p
+LEFT JOIN spread AS b
+    ON (p.grain, p.is_idle) = (b.grain, b.is_idle)
+    AND (p.key, p.department_id) IS NOT DISTINCT FROM (b.key, b.department_id)
+    AND b.first_day = p.first_day - ('1 ' || p.grain)::interval
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(h.amount), 0) AS amount, coalesce(sum(h.gpu_us), 0) AS gpu_us
+    FROM held AS h WHERE date_trunc(p.grain, h.day::timestamp)::date = p.first_day
+) AS h;
+END;
 """
 
 # The same question twice: of the reports' views, and of the rows.
@@ -185,6 +342,102 @@ QUESTIONS = {
         """,
         "SELECT dimension, key, day, p, exact, answered FROM exact",
     ),
+    "deployment_usage": (
+        """
+        SELECT dimension::text, day, deployment_id, model_id, key, department_id, sum(requests), sum(answered_requests),
+            sum(requests_without_tokens), sum(tokens), sum(latency_us)
+        FROM (
+            SELECT dimension, day, deployment_id, model_id, key, department_id, requests, answered_requests,
+                requests_without_tokens, tokens, latency_us
+            FROM rollup.deployment_usage WHERE month IS NULL OR day <> ALL ((SELECT days FROM noted)::date[])
+            UNION ALL
+            SELECT o.* FROM noted, rollup.open_deployment_usage(spans) AS o
+        ) AS r
+        GROUP BY dimension, day, deployment_id, model_id, key, department_id
+        """,
+        """
+        SELECT d.dimension, day, deployment_id, model_id, d.key, d.department_id, count(*),
+            count(*) FILTER (WHERE answered), count(*) FILTER (WHERE token_used IS NULL), coalesce(sum(token_used), 0),
+            coalesce(sum(latency_us), 0)
+        FROM model.logs AS l
+        CROSS JOIN LATERAL (VALUES
+            ('department', l.department_id, NULL), ('project', project_id, NULL), ('template', template_id, NULL),
+            ('user', user_id, l.department_id)
+        ) AS d (dimension, key, department_id)
+        GROUP BY d.dimension, day, deployment_id, model_id, d.key, d.department_id
+        """,
+    ),
+    # An hour's busy time, and what was in flight at the beginning of each of its minutes.
+    "running": (
+        """
+        SELECT r.hour, r.deployment_id, m.minute, sum(m.number)
+        FROM (
+            SELECT hour, deployment_id, busy_us, minutes, in_flight
+            FROM rollup.running WHERE month IS NULL OR day <> ALL ((SELECT days FROM noted)::date[])
+            UNION ALL
+            SELECT h.hour, o.deployment_id, h.busy_us, g.minutes, array_fill(1, ARRAY[cardinality(g.minutes)])
+            FROM noted, rollup.open_logs(spans) AS o,
+                rollup.running_hours(o.request_time, o.latency_us, o.hour) AS h,
+                LATERAL (SELECT ARRAY(SELECT generate_series(first_minute, last_minute)) AS minutes) AS g
+        ) AS r
+        CROSS JOIN LATERAL (
+            SELECT NULL::integer AS minute, r.busy_us AS number UNION ALL SELECT * FROM unnest(r.minutes, r.in_flight)
+        ) AS m
+        GROUP BY r.hour, r.deployment_id, m.minute
+        """,
+        """
+        SELECT h.hour, l.deployment_id, m.minute, sum(m.number)
+        FROM model.logs AS l
+        CROSS JOIN LATERAL generate_series(l.hour, l.response_time, interval '1 hour') AS h (hour)
+        CROSS JOIN LATERAL (
+            SELECT NULL::integer AS minute, extract(epoch FROM upper(s) - lower(s)) * 1000000 AS number
+            FROM (SELECT tstzrange(l.request_time, l.response_time, '[]')
+                * tstzrange(h.hour, h.hour + interval '1 hour', '[]') AS s) AS s
+            UNION ALL
+            SELECT extract(minute FROM m.at - h.hour)::integer, 1
+            FROM generate_series(h.hour, h.hour + interval '59 minutes', interval '1 minute') AS m (at)
+            WHERE m.at >= l.request_time AND m.at < l.response_time
+        ) AS m
+        GROUP BY h.hour, l.deployment_id, m.minute
+        """,
+    ),
+}
+# Of cost, by dimension. A report asks for one period after the other, so years without a log take their time.
+COSTS = {
+    f"costs by {dimension}": (
+        # Each row is rounded so that they add up; a row that is within that says what the rows say.
+        f"""
+        SELECT r.grain, r.first_day, r.key, r.department_id, r.is_idle, r.requests, r.requests_without_tokens, r.tokens,
+            said.*,
+            sum(r.allocated_cost) OVER parts, sum(r.used_cost + r.idle_cost) OVER parts, sum(r.gpu_hours) OVER parts
+        FROM rollup.cost_periods AS r
+        LEFT JOIN rows AS e
+            ON (r.grain, r.first_day, r.is_idle) = (e.grain, e.first_day, e.is_idle)
+            AND (r.key, r.department_id) IS NOT DISTINCT FROM (e.key, e.department_id)
+        CROSS JOIN LATERAL (
+            SELECT array_agg(CASE WHEN abs(s.said - s.exact) < 2e-10 THEN s.exact ELSE s.said END ORDER BY s.place)
+            FROM unnest(ARRAY[r.allocated_cost, r.used_cost, r.gpu_hours, r.cost_before], e.amounts)
+            WITH ORDINALITY AS s (said, exact, place)
+        ) AS said
+        WHERE r.dimension = '{dimension}'
+        WINDOW parts AS (PARTITION BY r.grain, r.first_day)
+        """,
+        f"""
+        SELECT grain, first_day, key, department_id, is_idle, requests, requests_without_tokens, tokens,
+            ARRAY[allocated_cost, used_cost, gpu_hours, cost_before] AS amounts, total_cost, total_cost, total_gpu_hours
+        FROM model.costs('{dimension}')
+        """,
+    )
+    for dimension in (
+        "department",
+        "deployment",
+        "model",
+        "project",
+        "template",
+        "user",
+        "model of department",
+        "user of department",
+    )
 }
 # Read by the questions above.
 COMMON = """
@@ -202,6 +455,8 @@ periods AS (
     FROM model.usage CROSS JOIN (VALUES (0.01), (0.5), (0.95), (0.99)) AS f (p)
     WHERE dimension <> 'user' AND latency_us IS NOT NULL
     GROUP BY dimension, key, day, p
+), noted AS (
+    SELECT * FROM rollup.noted('logs')
 )
 """
 
@@ -213,9 +468,9 @@ def make_model(db: psycopg.Connection) -> None:
 def differences(db: psycopg.Connection, questions: tuple[str, ...] = tuple(QUESTIONS)) -> Iterator[str]:
     """Where the reports and the rows disagree."""
     for question in questions:
-        report, rows = QUESTIONS[question]
+        report, rows = (QUESTIONS | COSTS)[question]
         query = f"""
-            WITH {COMMON}, report AS MATERIALIZED ({report}), rows AS MATERIALIZED ({rows})
+            WITH {COMMON}, rows AS MATERIALIZED ({rows}), report AS MATERIALIZED ({report})
             (SELECT 'reported', r.* FROM (SELECT * FROM report EXCEPT ALL SELECT * FROM rows) AS r)
             UNION ALL
             (SELECT 'is', m.* FROM (SELECT * FROM rows EXCEPT ALL SELECT * FROM report) AS m)

@@ -24,7 +24,7 @@ from llm_db.repeatables import Repeatable
 
 Tell = Callable[[str], object]
 # The migration that distributed/ was first written for.
-WRITTEN_FOR = "0036.dropped-months"
+WRITTEN_FOR = "0039.rates-and-budgets"
 # With what a rollback refuses to lose rows: the first statement of its file asks, and does nothing else.
 REFUSES = "object_not_in_prerequisite_state"
 # The table that it asks is not there yet, but comes back with the files that are rolled back before.

@@ -13,7 +13,7 @@ import pytest
 from psycopg import errors, sql
 
 from conftest import found_company
-from rollup_model import QUESTIONS, assert_exact, drop_month, make_model
+from rollup_model import COSTS, QUESTIONS, assert_exact, drop_month, make_model
 
 # Few days, so that they are written, closed, touched and closed again; the months before are there to be dropped.
 DAYS = (0, 0, 0, -1, -1, -2, -8, -31, -32, -62, 1)
@@ -192,9 +192,70 @@ def correct_history(db: psycopg.Connection, rng: random.Random) -> None:
 
 
 def change_deployment(db: psycopg.Connection, rng: random.Random) -> None:
+    for _ in range(rng.choice([1, 1, 3])):
+        column, new = deployed(db, rng)
+        db.execute(
+            f"UPDATE llm.deployments SET {column} = %s WHERE deployment_id = %s",
+            [new, one(db, rng, "deployment_id", "deployments")],
+        )
+
+
+def deployed(db: psycopg.Connection, rng: random.Random) -> tuple[str, object]:
+    return rng.choice(
+        [
+            ("model_id", one(db, rng, "model_id", "models")),
+            ("gpu_count", rng.choice([0, 1, 8])),
+            ("gpu_count", rng.choice([0, 1, 8])),
+            ("status", rng.choice(["active", "inactive", "maintenance"])),
+            ("status", rng.choice(["active", "active", "inactive"])),
+            ("environment", rng.choice(["production", "test"])),
+        ]
+    )
+
+
+def correct_deployment(db: psycopg.Connection, rng: random.Random) -> None:
+    column, new = deployed(db, rng)
+    for deployment, since in some(db, rng, 1, "deployment_id, since::text", "deployment_history"):
+        query, *values = rng.choice(
+            [
+                ("INSERT INTO llm.deployment_history SELECT deployment_id, %s, model_id, 3, environment, 'active'"
+                 " FROM llm.deployment_history WHERE (deployment_id, since) = (%s, %s)",
+                 moment(rng), deployment, since),
+                (f"UPDATE llm.deployment_history SET {column} = %s WHERE (deployment_id, since) = (%s, %s)",
+                 new, deployment, since),
+                ("UPDATE llm.deployment_history SET since = %s WHERE (deployment_id, since) = (%s, %s)",
+                 moment(rng), deployment, since),
+                ("DELETE FROM llm.deployment_history WHERE (deployment_id, since) = (%s, %s)", deployment, since),
+            ]
+        )  # fmt: skip
+        db.execute(query, values)
+
+
+def change_rates(db: psycopg.Connection, rng: random.Random) -> None:
+    if rng.random() < 0.7:
+        db.execute(
+            "INSERT INTO llm.gpu_rates (deployment_id, since, price_per_hour) VALUES (%s, %s, %s)",
+            [maybe_one(db, rng, "deployment_id", "deployments"), rng.choice(["-infinity", moment(rng)]), price(rng)],
+        )
+    for rate, since in some(db, rng, 1, "rate_id, since::text", "gpu_rates"):
+        query, *values = rng.choice(
+            [
+                ("UPDATE llm.gpu_rates SET price_per_hour = %s WHERE rate_id = %s", price(rng), rate),
+                ("UPDATE llm.gpu_rates SET since = %s WHERE rate_id = %s", moment(rng), rate),
+                ("DELETE FROM llm.gpu_rates WHERE (rate_id, since) = (%s, %s)", rate, since),
+            ]
+        )
+        db.execute(query, values)
+
+
+def price(rng: random.Random) -> object:
+    return rng.choice([None, 0, 3, "0.3333333333", 4321.5, 10**9, round(rng.uniform(0, 100), 10)])
+
+
+def change_cost_settings(db: psycopg.Connection, rng: random.Random) -> None:
     db.execute(
-        "UPDATE llm.deployments SET model_id = %s WHERE deployment_id = %s",
-        [one(db, rng, "model_id", "models"), one(db, rng, "deployment_id", "deployments")],
+        "UPDATE llm.cost_settings SET (apportioned_by, idle_is_spread) = (%s, %s)",
+        [rng.choice(["tokens", "busy time"]), rng.random() < 0.5],
     )
 
 
@@ -217,7 +278,10 @@ WRITES: dict[Write, float] = {
     change_session: 6,
     move_user: 0.5,
     correct_history: 0.4,
-    change_deployment: 0.2,
+    change_deployment: 1,
+    correct_deployment: 0.4,
+    change_rates: 1,
+    change_cost_settings: 0.5,
     change_config: 0.2,
 }
 
@@ -399,11 +463,11 @@ class Story:
             act()
             self.progress = step / steps
             if step % 3 == 0:
-                self.check(*self.rng.sample(list(QUESTIONS), 3))
+                self.check(*self.rng.sample([*QUESTIONS, self.rng.choice(list(COSTS))], 3))
         self.be_quiet()
-        self.check()
+        self.check(*QUESTIONS, *COSTS)
         self.db.execute("CALL ops.refresh_rollups(clock_timestamp())")
-        self.check()
+        self.check(*QUESTIONS, *COSTS)
         # So it was the rollups that answered.
         assert self.db.execute("SELECT count(*) FROM rollup.notes").fetchone() == (0,)
 
@@ -427,6 +491,8 @@ def story(db: psycopg.Connection, dsn: str, seed: int) -> Iterator[Story]:
             " SELECT 'user ' || n, gen_random_uuid() || '@example.com', 'developer', %s FROM generate_series(1, 2) n",
             [company.department_id],
         )
+    db.execute("UPDATE llm.deployment_history SET since = now() - interval '70 days' WHERE since > '-infinity'")
+    db.execute("INSERT INTO llm.gpu_rates (since, price_per_hour) VALUES ('-infinity', 2.34567)")
     make_model(db)
     told = Story(db, dsn, seed)
     for _ in range(6):

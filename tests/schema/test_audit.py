@@ -81,6 +81,9 @@ INSERT INTO llm.models (model_name, model_type) VALUES ('a', 'chat'), ('b', 'cha
 UPDATE llm.models SET model_id = -model_id WHERE model_name IN ('a', 'b');
 UPDATE llm.model_configs SET temperature = 0.71, top_p = NULL;
 UPDATE llm.deployments SET status = 'maintenance', gpu_count = 0;
+UPDATE llm.deployment_history SET since = '2026-01-01Z' WHERE gpu_count > 0;
+DELETE FROM llm.deployment_history WHERE since > '-infinity';
+TRUNCATE llm.deployment_history;
 UPDATE llm.datasets SET s3_path = 's3://datasets/two';
 UPDATE llm.roles SET label_en = 'Boss' WHERE code = 'admin';
 UPDATE llm.session_types SET code = code || '_2' WHERE code = 'test';
@@ -90,7 +93,13 @@ UPDATE llm.learning_types SET label_ko = label_en;
 UPDATE llm.model_types SET label_ko = label_en;
 UPDATE llm.session_statuses SET label_ko = label_en;
 UPDATE llm.task_categories SET label_ko = label_en;
-TRUNCATE llm.session_logs, llm.sessions, llm.projects;
+INSERT INTO llm.gpu_rates (since, price_per_hour) VALUES ('-infinity', 2.5), ('2026-01-01Z', NULL);
+UPDATE llm.gpu_rates SET price_per_hour = 2.75 WHERE since > '-infinity';
+DELETE FROM llm.gpu_rates WHERE since = '-infinity';
+UPDATE llm.cost_settings SET apportioned_by = 'busy time', currency = 'USD';
+INSERT INTO llm.budgets (department_id, since, amount) SELECT min(department_id), '2026-01-01', 10 FROM llm.departments;
+UPDATE llm.budgets SET amount = NULL;
+TRUNCATE llm.session_logs, llm.sessions, llm.projects, llm.budgets;
 TRUNCATE llm.user_departments;
 INSERT INTO llm.retention VALUES ('audit', 60);
 INSERT INTO llm.department_logins SELECT 1, 'dave', min(department_id) FROM llm.departments;
@@ -107,7 +116,7 @@ KEYS = """
 def state(db: psycopg.Connection, keys: dict[str, list[str]]) -> dict[tuple[str, ...], dict]:
     """The rows by table and key, as the audit would write them."""
     return {
-        (table, *(str(row[column]) for column in columns)): row
+        (table, *("true" if row[column] is True else str(row[column]) for column in columns)): row
         for table, columns in keys.items()
         for (row,) in db.execute(f"SELECT to_jsonb(t) FROM {table} AS t")
     }

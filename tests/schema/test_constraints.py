@@ -39,6 +39,9 @@ SESSION = "INSERT INTO llm.sessions (user_id, session_type, start_time, end_time
 LOG = "INSERT INTO llm.session_logs (session_id, deployment_id, log_sequence) VALUES "
 OWN_ID = "INSERT INTO llm.sessions (session_id, user_id, session_type) VALUES "
 TIMES = "request_time = '2026-01-01 00:00Z', response_time ="
+HISTORY = "INSERT INTO llm.deployment_history (deployment_id, since, model_id, gpu_count, environment, status) "
+RATE = "INSERT INTO llm.gpu_rates (deployment_id, since, price_per_hour) VALUES "
+BUDGET = "INSERT INTO llm.budgets (department_id, project_id, since, amount) VALUES "
 NOBODY = "-1"
 
 # (constraint, SQL it refuses). Names in %(...)s are the fields of Company.
@@ -253,6 +256,82 @@ REFUSED = [
         "user_departments_department_id_fkey",
         "INSERT INTO llm.user_departments VALUES (%(user_id)s, '2020-01-01', " + NOBODY + ")",
     ),
+    (
+        "deployment_history_pkey",
+        HISTORY + "SELECT deployment_id, since, model_id, 0, environment, status FROM llm.deployment_history",
+    ),
+    (
+        "deployment_history_deployment_id_fkey",
+        HISTORY + "VALUES (" + NOBODY + ", 'now', %(model_id)s, 1, 'test', 'active')",
+    ),
+    ("deployment_history_model_id_fkey", "UPDATE llm.deployment_history SET model_id = " + NOBODY),
+    ("deployment_history_environment_fkey", "UPDATE llm.deployment_history SET environment = 'moon'"),
+    ("deployment_history_status_fkey", "UPDATE llm.deployment_history SET status = 'sleepy'"),
+    (
+        "deployment_history_since_within_2000_to_2099",
+        "UPDATE llm.deployment_history SET since = '1999-12-31 23:59:59.999999Z' WHERE since > '-infinity'",
+    ),
+    (
+        "deployment_history_since_within_2000_to_2099",
+        "UPDATE llm.deployment_history SET since = '2100-01-01 00:00Z' WHERE since > '-infinity'",
+    ),
+    (
+        "deployment_history_since_within_2000_to_2099",
+        "UPDATE llm.deployment_history SET since = 'infinity' WHERE since > '-infinity'",
+    ),
+    (
+        "deployment_history_gpu_count_not_negative",
+        "UPDATE llm.deployment_history SET gpu_count = -1 WHERE since > '-infinity'",
+    ),
+    ("deployment_history_begins_without_gpus", "UPDATE llm.deployment_history SET gpu_count = 1"),
+    ("gpu_rates_pkey", "INSERT INTO llm.gpu_rates SELECT rate_id, NULL, 'now', 1 FROM llm.gpu_rates"),
+    ("gpu_rates_deployment_id_fkey", RATE + "(" + NOBODY + ", 'now', 1)"),
+    (
+        "gpu_rates_deployment_id_fkey",
+        RATE + "(%(deployment_id)s, 'now', 1); DELETE FROM llm.sessions; DELETE FROM llm.deployments",
+    ),
+    # Also where it is for all.
+    ("gpu_rates_deployment_id_since_key", RATE + "(NULL, '2026-01-01', 1), (NULL, '2026-01-01', 1)"),
+    (
+        "gpu_rates_deployment_id_since_key",
+        RATE + "(%(deployment_id)s, '-infinity', 1), (%(deployment_id)s, '-infinity', NULL)",
+    ),
+    ("gpu_rates_since_within_2000_to_2099", RATE + "(NULL, '1999-12-31 23:59:59.999999Z', 1)"),
+    ("gpu_rates_since_within_2000_to_2099", RATE + "(NULL, '2100-01-01 00:00Z', 1)"),
+    ("gpu_rates_since_within_2000_to_2099", RATE + "(NULL, 'infinity', 1)"),
+    ("gpu_rates_price_per_hour_from_0_to_1_billion", RATE + "(NULL, 'now', -0.0000000001)"),
+    ("gpu_rates_price_per_hour_from_0_to_1_billion", RATE + "(NULL, 'now', 1000000000.0000000001)"),
+    ("gpu_rates_price_per_hour_from_0_to_1_billion", RATE + "(NULL, 'now', 'NaN')"),
+    ("gpu_rates_price_per_hour_from_0_to_1_billion", RATE + "(NULL, 'now', 'Infinity')"),
+    ("gpu_rates_price_per_hour_has_at_most_10_decimals", RATE + "(NULL, 'now', 0.00000000001)"),
+    ("cost_settings_pkey", "INSERT INTO llm.cost_settings DEFAULT VALUES"),
+    ("cost_settings_is_one_row", "UPDATE llm.cost_settings SET only_row = false"),
+    ("cost_settings_currency_is_code", "UPDATE llm.cost_settings SET currency = 'krw'"),
+    ("cost_settings_currency_is_code", "UPDATE llm.cost_settings SET currency = '₩'"),
+    ("cost_settings_currency_is_code", "UPDATE llm.cost_settings SET currency = 'KRWX'"),
+    ("cost_settings_currency_is_code", "UPDATE llm.cost_settings SET currency = E'KRW\n'"),
+    ("cost_settings_apportioned_by_is_known", "UPDATE llm.cost_settings SET apportioned_by = 'luck'"),
+    (
+        "budgets_pkey",
+        "INSERT INTO llm.budgets SELECT budget_id, %(department_id)s, NULL, '2026-01-01', 1 FROM llm.budgets",
+    ),
+    ("budgets_department_id_fkey", BUDGET + "(" + NOBODY + ", NULL, '2026-01-01', 1)"),
+    ("budgets_project_id_fkey", BUDGET + "(NULL, " + NOBODY + ", '2026-01-01', 1)"),
+    ("budgets_department_id_project_id_since_key", BUDGET + "(%(department_id)s, NULL, '2020-01-01', 2)"),
+    (
+        "budgets_department_id_project_id_since_key",
+        BUDGET + "(NULL, %(project_id)s, '2026-01-01', 1), (NULL, %(project_id)s, '2026-01-01', NULL)",
+    ),
+    ("budgets_is_of_a_department_or_a_project", BUDGET + "(NULL, NULL, '2026-01-01', 1)"),
+    ("budgets_is_of_a_department_or_a_project", BUDGET + "(%(department_id)s, %(project_id)s, '2026-01-01', 1)"),
+    ("budgets_since_is_first_of_month", BUDGET + "(%(department_id)s, NULL, '2026-01-31', 1)"),
+    ("budgets_since_is_first_of_month", BUDGET + "(%(department_id)s, NULL, '1999-12-01', 1)"),
+    ("budgets_since_is_first_of_month", BUDGET + "(%(department_id)s, NULL, '2100-01-01', 1)"),
+    ("budgets_since_is_first_of_month", BUDGET + "(%(department_id)s, NULL, 'infinity', 1)"),
+    ("budgets_since_is_first_of_month", BUDGET + "(%(department_id)s, NULL, '-infinity', 1)"),
+    ("budgets_amount_from_0_to_1_quadrillion", BUDGET + "(%(department_id)s, NULL, '2026-01-01', -0.01)"),
+    ("budgets_amount_from_0_to_1_quadrillion", BUDGET + "(%(department_id)s, NULL, '2026-01-01', 1000000000000000.1)"),
+    ("budgets_amount_from_0_to_1_quadrillion", BUDGET + "(%(department_id)s, NULL, '2026-01-01', 'NaN')"),
     ("retention_pkey", "INSERT INTO llm.retention SELECT * FROM llm.retention"),
     ("retention_what_is_known", "INSERT INTO llm.retention VALUES ('users', 13)"),
     ("retention_keep_months_from_1_to_1200", "UPDATE llm.retention SET keep_months = 0"),
@@ -291,6 +370,10 @@ REFUSED = [
     ("hours_key", "INSERT INTO rollup.hours SELECT * FROM rollup.hours"),
     ("sessions_key", "INSERT INTO rollup.sessions SELECT * FROM rollup.sessions"),
     ("activity_key", "INSERT INTO rollup.activity SELECT * FROM rollup.activity"),
+    ("deployment_usage_key", "INSERT INTO rollup.deployment_usage SELECT * FROM rollup.deployment_usage"),
+    ("deployment_usage_dimension_is_kept", "UPDATE rollup.deployment_usage SET dimension = 'all'"),
+    ("running_key", "INSERT INTO rollup.running SELECT * FROM rollup.running"),
+    ("running_minutes_have_their_requests", "UPDATE rollup.running SET minutes = '{}'"),
     ("sessions_pkey", "INSERT INTO llm.sessions SELECT * FROM llm.sessions"),
     ("session_logs_pkey", LOG + "(%(session_id)s, %(deployment_id)s, 1), (%(session_id)s, %(deployment_id)s, 1)"),
 ]
@@ -304,6 +387,8 @@ INSERT INTO rollup.hours VALUES ('2020-01-01', '2020-01-01', 1, '2020-01-01', 1,
 INSERT INTO rollup.slowest VALUES ('2020-01-01', 1, '2020-01-01', NULL, 1, NULL, 'now', llm.uuidv7(), 'project');
 INSERT INTO rollup.sessions VALUES ('2020-01-01', '2020-01-01', NULL, 1, 1, 1, 1, 1, false, 'test', 'completed');
 INSERT INTO rollup.activity VALUES ('2020-01-01', NULL, 1);
+INSERT INTO rollup.deployment_usage VALUES ('2020-01-01', '2020-01-01', 1, NULL, NULL, NULL, 1, 0, 1, 0, 0, 'project');
+INSERT INTO rollup.running VALUES ('2020-01-01', '2020-01-01', '2020-01-01', 1, 60000000, '{7}', '{1}');
 """
 
 TABLES = """
@@ -326,6 +411,8 @@ def standing(server: str, template: str) -> Iterator[tuple[psycopg.Connection, C
         db.execute(ROLLUPS)
         db.execute("INSERT INTO llm.prompt_template_uses VALUES (%s, 2, 0)", [company.template_id])
         db.execute("INSERT INTO llm.retention VALUES ('sessions', 13)")
+        db.execute(RATE + "(NULL, '2020-01-01', 1)")
+        db.execute(BUDGET + "(%s, NULL, '2020-01-01', 1)", [company.department_id])
         db.execute("INSERT INTO llm.department_logins VALUES (1, 'dave', %s)", [company.department_id])
         yield db, company
 
@@ -635,6 +722,7 @@ def test_every_other_foreign_key_refuses_the_delete(db: psycopg.Connection) -> N
     )
     assert actions.pop("session_logs_session_id_fkey") == "ca"
     assert actions.pop("user_departments_user_id_fkey") == "ca"
+    assert actions.pop("deployment_history_deployment_id_fkey") == "ca"
     assert set(actions.values()) == {"aa"}
 
 

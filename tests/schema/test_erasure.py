@@ -39,6 +39,8 @@ CODES = {
     ("llm.deployments", "environment"), ("llm.deployments", "status"), ("llm.sessions", "session_type"),
     ("llm.sessions", "status"), ("llm.prompt_templates_base", "task_category"),
     ("llm.prompt_templates_base", "version"), ("audit.changes", "operation"), ("rollup.notes", "entity"),
+    ("llm.deployment_history", "environment"), ("llm.deployment_history", "status"),
+    ("llm.cost_settings", "currency"), ("llm.cost_settings", "apportioned_by"),
     ("llm.retention", "what"), ("llm_db._yoyo_log", "operation"), ("llm_db.migrations", "state"),
     ("llm_db.grants", "privilege"),
 }  # fmt: skip

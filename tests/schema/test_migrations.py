@@ -179,7 +179,15 @@ def rollback_text(name: str) -> str:
 
 # What is derived has guards of its own, below. A table that is there for its lock has no rows.
 # The audit of rows outlives them, and has a guard of its own too: test_audit.py.
-OWN_GUARDS = (".user-departments", ".rollups", ".turns-and-grants", ".audit", ".dropped-months")
+OWN_GUARDS = (
+    ".user-departments",
+    ".rollups",
+    ".turns-and-grants",
+    ".audit",
+    ".dropped-months",
+    ".deployment-history",
+    ".deployment-usage",
+)
 APART = [name for name in KNOWN if name.endswith(OWN_GUARDS)]
 LOSING = [name for name in KNOWN if name not in APART and re.search(r"DROP (TABLE|COLUMN|SCHEMA)", rollback_text(name))]
 
@@ -197,6 +205,7 @@ def one_of_each(server: str, template: str) -> Iterator[str]:
             )
             db.execute("INSERT INTO llm.retention VALUES ('sessions', 13)")
             db.execute("INSERT INTO llm.department_logins VALUES (1, 'dave', %s)", [company.department_id])
+            db.execute("INSERT INTO llm.gpu_rates (since, price_per_hour) VALUES ('-infinity', 1)")
         yield dsn
 
 
@@ -217,6 +226,12 @@ def test_rollback_refuses_to_lose_rows(one_of_each: str, number: int) -> None:
 @citus.not_rolled_back
 def test_what_cannot_be_worked_out_again_is_not_rolled_back(dsn: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as db:
+        db.execute(
+            "INSERT INTO rollup.deployment_usage VALUES ('2020-01-01', NULL, 1, 1, 1, NULL, 1, 1, 0, 1, 1, 'project')"
+        )
+        with pytest.raises(errors.Problem, match="would lose who used the deployments in months that were dropped"):
+            down(dsn, "0037")
+        db.execute("DELETE FROM rollup.deployment_usage")
         january = "INSERT INTO rollup.sessions SELECT day, day, 1, 1, 1, 1, 1, 1, false, 'test', 'completed'"
         db.execute(f"{january} FROM (VALUES (date '2020-01-01')) AS v (day)")
         db.execute("UPDATE rollup.sessions SET month = NULL")

@@ -129,7 +129,8 @@ def test_weak_entity_key(db: psycopg.Connection) -> None:
 
 
 def test_times_carry_their_zone(db: psycopg.Connection) -> None:
-    """Days, and hours as clocks show them, are the rollups' alone: those of the reporting time zone."""
+    """Days, and hours as clocks show them, are the rollups' alone: those of the reporting time zone. And a budget is of
+    its months."""
     query = """
         SELECT c.table_schema, c.column_name
         FROM information_schema.columns AS c
@@ -138,7 +139,8 @@ def test_times_carry_their_zone(db: psycopg.Connection) -> None:
             AND c.data_type IN ('timestamp without time zone', 'time without time zone', 'date')
     """
     assert set(db.execute(query)) == {
-        ("rollup", column) for column in ("day", "month", "dropped_month", "activity_before", "local_hour")
+        ("llm", "since"),
+        *(("rollup", column) for column in ("day", "month", "dropped_month", "activity_before", "local_hour")),
     }
 
 

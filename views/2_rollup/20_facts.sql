@@ -1,5 +1,3 @@
--- needs: 0037.deployment-history
-
 -- Rows that were there before the rules of llm.session_logs may break them, and one of them must not break a report for
 -- everybody: what no request can use or last is not known, and a request without a known time is on no day.
 CREATE OR REPLACE FUNCTION rollup.known_tokens(token_used bigint)

@@ -1,4 +1,4 @@
--- needs: 0037.deployment-history
+-- needs: 0013.rollups
 
 -- Writing: what writers note for the rollups. In the everyday case, a request of just now, that is nothing: one look at
 -- rollup.state, and on. Notes are rows of their own, so that no writer waits for another, and quarters of an hour, at

@@ -1,4 +1,4 @@
--- needs: 0037.deployment-history
+-- needs: 0013.rollups
 
 -- What upkeep asks before it acts: whether it is alone, who is writing, and whether a month may go.
 CREATE OR REPLACE FUNCTION rollup.lock_state(wait boolean)
@@ -53,6 +53,20 @@ END;
 COMMENT ON FUNCTION rollup.writers() IS 'The transactions that hold a writer''s lock on what the rollups are made of, '
     'as pg_locks.virtualtransaction';
 REVOKE ALL ON FUNCTION rollup.writers() FROM public;
+
+CREATE OR REPLACE FUNCTION rollup.sums_of_months()
+RETURNS SETOF regclass
+LANGUAGE sql
+STABLE
+BEGIN ATOMIC
+    SELECT a.attrelid::regclass
+    FROM pg_catalog.pg_attribute AS a
+    INNER JOIN pg_catalog.pg_class AS c ON a.attrelid = c.oid
+    WHERE c.relnamespace = 'rollup'::regnamespace AND c.relkind = 'r' AND a.attname = 'month';
+END;
+COMMENT ON FUNCTION rollup.sums_of_months() IS 'The tables whose sums know the month that their logs or sessions are '
+    'stored in: those that are there, also where the newest ones were rolled back';
+REVOKE ALL ON FUNCTION rollup.sums_of_months() FROM public;
 
 CREATE OR REPLACE FUNCTION rollup.is_rolled_up(month date, log_days date [], session_days date [])
 RETURNS boolean

@@ -1,4 +1,4 @@
--- needs: 0038.deployment-usage
+-- needs: 0013.rollups
 
 -- Retention: a session counts to the month it began in, with all its logs. One that began long ago and still runs, or
 -- whose last logs are young, holds its month back; so does what the reports would lose.
@@ -142,6 +142,7 @@ DECLARE
     session_days date [];
     reason text;
     is_open boolean;
+    sums regclass;
     entity text;
 BEGIN
     -- Whoever drops a month holds this lock, so what is there now stays there.
@@ -157,12 +158,9 @@ BEGIN
     IF reason IS NULL THEN
         -- What is summed up stays, and lets go of the month. Only the rollups are written here, so this is done before
         -- anything is locked that others need.
-        UPDATE rollup.usage AS r SET month = NULL WHERE r.month = first_day;
-        UPDATE rollup.hours AS r SET month = NULL WHERE r.month = first_day;
-        UPDATE rollup.deployment_usage AS r SET month = NULL WHERE r.month = first_day;
-        UPDATE rollup.running AS r SET month = NULL WHERE r.month = first_day;
-        UPDATE rollup.slowest AS r SET month = NULL WHERE r.month = first_day;
-        UPDATE rollup.sessions AS r SET month = NULL WHERE r.month = first_day;
+        FOR sums IN SELECT rollup.sums_of_months() LOOP
+            EXECUTE format('UPDATE %s SET month = NULL WHERE month = $1', sums) USING first_day;
+        END LOOP;
         PERFORM llm.lock_for_month_change('ACCESS EXCLUSIVE', suffix);
         -- A second look, at what was written until now.
         reason := ops.held_back_by(month, keep_from, with_running, log_days, session_days);

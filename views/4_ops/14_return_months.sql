@@ -1,4 +1,4 @@
--- needs: 0038.deployment-usage
+-- needs: 0036.dropped-months
 
 -- Its triggers are on the rollups, and not a line of ops.drop_month(), which is there without them too.
 CREATE OR REPLACE FUNCTION ops.keep_dropped_month()
@@ -31,6 +31,7 @@ DECLARE
     high constant uuid := llm.uuidv7_floor((first_day + interval '1 month') AT TIME ZONE 'UTC');
     summed text;
     stored text;
+    sums regclass;
 BEGIN
     -- Whoever drops a month holds this lock, so what is found stays.
     PERFORM rollup.lock_state(true);
@@ -70,12 +71,9 @@ BEGIN
     UPDATE rollup.state SET activity_before = least(
         activity_before, (SELECT min(u.day) FROM rollup.usage AS u WHERE u.dropped_month = first_day)
     );
-    DELETE FROM rollup.usage AS r WHERE r.dropped_month = first_day;
-    DELETE FROM rollup.hours AS r WHERE r.dropped_month = first_day;
-    DELETE FROM rollup.deployment_usage AS r WHERE r.dropped_month = first_day;
-    DELETE FROM rollup.running AS r WHERE r.dropped_month = first_day;
-    DELETE FROM rollup.slowest AS r WHERE r.dropped_month = first_day;
-    DELETE FROM rollup.sessions AS r WHERE r.dropped_month = first_day;
+    FOR sums IN SELECT rollup.sums_of_months() LOOP
+        EXECUTE format('DELETE FROM %s WHERE dropped_month = $1', sums) USING first_day;
+    END LOOP;
     RETURN NULL;
 END
 $$;

@@ -225,14 +225,13 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    sums regclass;
 BEGIN
     PERFORM rollup.lock_state(true);
-    DELETE FROM rollup.usage WHERE month IS NOT NULL;
-    DELETE FROM rollup.hours WHERE month IS NOT NULL;
-    DELETE FROM rollup.deployment_usage WHERE month IS NOT NULL;
-    DELETE FROM rollup.running WHERE month IS NOT NULL;
-    DELETE FROM rollup.slowest WHERE month IS NOT NULL;
-    DELETE FROM rollup.sessions WHERE month IS NOT NULL;
+    FOR sums IN SELECT rollup.sums_of_months() LOOP
+        EXECUTE format('DELETE FROM %s WHERE month IS NOT NULL', sums);
+    END LOOP;
     DELETE FROM rollup.activity;
     DELETE FROM rollup.notes;
     DELETE FROM rollup.announcements;

@@ -1,5 +1,3 @@
--- needs: 0037.deployment-history
-
 CREATE OR REPLACE TRIGGER deployments_beginning_is_kept
 AFTER INSERT ON llm.deployments
 FOR EACH ROW EXECUTE FUNCTION llm.keep_deployment();

@@ -1,5 +1,3 @@
--- needs: 0037.deployment-history
-
 CREATE OR REPLACE TRIGGER deployment_history_is_noted
 AFTER INSERT OR UPDATE OF deployment_id, since, model_id OR DELETE ON llm.deployment_history
 FOR EACH ROW EXECUTE FUNCTION rollup.note_deployment_history();
