@@ -2,11 +2,16 @@
 test has a copy of one that is distributed already, made on every server under the same name."""
 
 import os
+import pwd
+import shlex
+import subprocess
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -59,7 +64,7 @@ def cluster_database(copy_of: str | None = None) -> Iterator[str]:
     with ExitStack() as ending:
         for server in servers():
             admin = ending.enter_context(psycopg.connect(server, autocommit=True))
-            ending.callback(drop, admin, name)
+            ending.callback(drop_on, server, name)
             if copy_of is None:
                 admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
             else:
@@ -87,6 +92,12 @@ def copy(admin: psycopg.Connection, source: str, name: str) -> None:
     admin.execute(
         sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(*map(sql.Identifier, (name, source)))
     )
+
+
+def drop_on(server: str, name: str) -> None:
+    # Not by the connection of before: the server may have been stopped meanwhile.
+    with psycopg.connect(server, autocommit=True) as admin:
+        drop(admin, name)
 
 
 def drop(admin: psycopg.Connection, name: str) -> None:
@@ -123,3 +134,58 @@ def distributed_template(ending: ExitStack) -> str:
         for role in connection.execute("SELECT DISTINCT role_name FROM ops.role_grants").fetchall():
             connection.execute("ALTER ROLE {} LOGIN".format(*role))
     return dsn
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server of the cluster that lies on this machine, stopped and started as its owner does it."""
+
+    dsn: str
+    pg_ctl: Path
+    data: Path
+    options: str
+
+    def run(self, *arguments: str | Path) -> None:
+        owner = pwd.getpwuid(self.data.stat().st_uid)
+        user, groups = (owner.pw_uid, []) if os.geteuid() == 0 else (None, None)
+        subprocess.run(
+            [self.pg_ctl, "-D", self.data, "-w", *arguments],
+            user=user,
+            extra_groups=groups,
+            cwd="/",
+            # The servers of a cluster are each other's clients, and look for certificates at home.
+            env={**os.environ, "HOME": owner.pw_dir},
+            # Not through pipes, as in cluster.py.
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=True,
+        )
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """At once, as if the machine's power was gone."""
+        self.run("-m", "immediate", "stop")
+        try:
+            yield
+        finally:
+            self.run("-o", self.options, "-l", os.devnull, "start")
+
+
+def local_server(dsn: str) -> Server:
+    if server := server_here(dsn):
+        return server
+    pytest.skip(f"{dsn} is not a server that the tests can stop: they run on another machine, or as another user")
+
+
+def server_here(dsn: str) -> Server | None:
+    with psycopg.connect(dsn) as admin:
+        folder, programs = admin.execute(
+            "SELECT current_setting('data_directory'), setting FROM pg_config WHERE name = 'BINDIR'"
+        ).fetchone()
+    data, pg_ctl = Path(folder), Path(programs) / "pg_ctl"
+    with suppress(PermissionError):
+        if (data / "postmaster.pid").exists() and pg_ctl.exists() and os.geteuid() in (0, data.stat().st_uid):
+            # The program, -D, the folder, and what else it was started with.
+            words = shlex.split((data / "postmaster.opts").read_text())
+            return Server(dsn, pg_ctl, data, shlex.join(words[3:]))
+    return None

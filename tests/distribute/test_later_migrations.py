@@ -14,7 +14,7 @@ from command import ROOT, llm_db_process
 
 NEWEST = max(path.stem for path in (ROOT / "migrations").glob("*.sql") if "rollback" not in path.name)
 MIGRATIONS = {
-    "0037.finish-reasons": """
+    "9001.finish-reasons": """
 CREATE TABLE llm.finish_reasons (
     code        text NOT NULL,
     description text NOT NULL,
@@ -37,8 +37,8 @@ ALTER TABLE llm.session_logs DROP CONSTRAINT session_logs_finish_reason_not_blan
 ALTER TABLE llm.session_logs DROP COLUMN finish_reason;
 DROP TABLE llm.finish_reasons;
 """,
-    "0038.finish-reasons-are-proven": """
--- depends: 0037.finish-reasons
+    "9002.finish-reasons-are-proven": """
+-- depends: 9001.finish-reasons
 ALTER TABLE llm.session_logs VALIDATE CONSTRAINT session_logs_finish_reason_not_blank;
 -- DOWN --
 ALTER TABLE llm.session_logs DROP CONSTRAINT session_logs_finish_reason_not_blank;
@@ -46,7 +46,7 @@ ALTER TABLE llm.session_logs
 ADD CONSTRAINT session_logs_finish_reason_not_blank CHECK (btrim(finish_reason) <> '') NOT VALID;
 """,
 }
-VIEW = """-- needs: 0037.finish-reasons
+VIEW = """-- needs: 9001.finish-reasons
 CREATE OR REPLACE VIEW reporting.finish_reasons AS
 SELECT l.finish_reason, count(*) AS requests
 FROM llm.session_logs AS l

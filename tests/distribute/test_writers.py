@@ -36,19 +36,18 @@ class Shard:
             worker.execute("SET citus.enable_manual_changes_to_shards = on")
             yield worker
 
-    def write(self, worker: psycopg.Connection, company: Company, number: int) -> None:
+    def write(self, worker: psycopg.Connection, company: Company, number: int, group: int = GROUP) -> None:
         """As Citus does for another server, up to PREPARE TRANSACTION."""
         worker.execute("BEGIN")
-        worker.execute("SELECT assign_distributed_transaction_id(%s, %s, now())", [GROUP, number])
+        worker.execute("SELECT assign_distributed_transaction_id(%s, %s, now())", [group, number])
         worker.execute(
             f"INSERT INTO {self.logs} (session_id, log_sequence, request_time, deployment_id)"
             " VALUES (%s, %s, clock_timestamp(), %s)",
             [self.session_id, number, company.deployment_id],
         )
 
-    def prepare(self, worker: psycopg.Connection, number: int) -> str:
-        # Of all databases of the server.
-        gid = f"citus_{GROUP}_{worker.info.backend_pid}_{number}_{worker.info.dbname}"
+    def prepare(self, worker: psycopg.Connection, number: int, group: int = GROUP) -> str:
+        gid = f"citus_{group}_{worker.info.backend_pid}_{number}_1"
         worker.execute(f"PREPARE TRANSACTION '{gid}'")
         return gid
 
@@ -71,7 +70,7 @@ def test_a_writer_keeps_the_name_when_it_is_prepared(db: psycopg.Connection, sha
         said.append([name for (name,) in db.execute(NAMES)])
 
     with shard.connected() as worker:
-        for number in range(1, 61):
+        for number in range(1, 31):
             shard.write(worker, company, number)
             said.clear()
             began = time.monotonic()
@@ -157,3 +156,30 @@ def test_nothing_is_closed_under_prepared_writers(
     assert not failed
     db.execute("CALL ops.refresh_rollups(clock_timestamp())")
     assert db.execute("SELECT sum(requests) FROM rollup.usage WHERE dimension = 'all'").fetchone() == (240,)
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_one_is_left_behind(db: psycopg.Connection, shard: Shard, company: Company, is_committed: bool) -> None:
+    """The coordinator was gone before it said COMMIT PREPARED. Whether it had committed it has written down."""
+    told: list[str] = []
+    db.add_notice_handler(lambda notice: told.append(notice.message_primary or ""))
+    number, group = 10**9 + random.randrange(10**6), 0
+    with shard.connected() as worker:
+        shard.write(worker, company, number, group)
+        gid = shard.prepare(worker, number, group)
+        port = worker.info.port
+    if is_committed:
+        db.execute(
+            "INSERT INTO pg_dist_transaction (groupid, gid) SELECT groupid, %s FROM pg_dist_node WHERE nodeport = %s",
+            [gid, port],
+        )
+    report = "SELECT coalesce(sum(requests), 0) FROM reporting.daily_usage"
+    db.execute("CALL ops.refresh_rollups(clock_timestamp(), '0.2 s')")
+    assert told[0].startswith("nothing more was closed: 1 transactions that write")
+    assert db.execute(report).fetchone() == (0,)
+    assert db.execute("SELECT recover_prepared_transactions()").fetchone() == (1,)
+    for _ in range(2):
+        assert db.execute(report).fetchone() == (int(is_committed),)
+        db.execute("CALL ops.refresh_rollups(clock_timestamp(), '0.2 s')")
+    assert len(told) == 1
+    assert db.execute("SELECT closed_before > now() - interval '1 minute' FROM rollup.state").fetchone() == (True,)
