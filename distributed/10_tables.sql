@@ -113,8 +113,8 @@ CREATE TYPE cluster.catalogs AS (
     members_since timestamptz [],
     members_until timestamptz []
 );
-COMMENT ON TYPE cluster.catalogs IS 'What is counted of a log and stands in no log: which models deployments ran from when '
-    'to when, max_tokens of presets, departments of users from when to when';
+COMMENT ON TYPE cluster.catalogs IS 'What is counted of a log and stands in no log: which models deployments ran from '
+    'when to when, max_tokens of presets, departments of users from when to when';
 
 -- A table goes without the foreign keys it has or that lead to it. 30_foreign_keys.sql puts them back.
 ALTER TABLE llm.sessions

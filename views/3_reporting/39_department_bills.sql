@@ -25,11 +25,11 @@ SELECT
     b.tokens
 FROM (
     SELECT
-        p.first_day AS cost_month, coalesce(d.department_id, p.key) AS department_id, 'department' AS line,
+        p.first_day AS cost_month, coalesce(s.department_id, p.key) AS department_id, 'department' AS line,
         NULL AS name, p.currency, p.gpu_hours, p.allocated_cost, p.used_cost, p.idle_cost, p.cost_before, p.cost_change,
         p.requests, p.tokens
     FROM rollup.cost_periods AS p
-    LEFT JOIN rollup.departments AS d ON p.key = d.department_id
+    LEFT JOIN rollup.departments AS s ON p.key = s.department_id
     WHERE p.grain = 'month' AND p.dimension = 'department' AND NOT p.is_idle
     UNION ALL
     SELECT
@@ -62,8 +62,8 @@ LEFT JOIN rollup.departments AS d ON b.department_id = d.department_id
 WINDOW of_department AS (PARTITION BY b.cost_month, b.department_id);
 COMMENT ON VIEW reporting.department_bills IS '부서 청구서: 부서와 월(보고 시간대)마다 그 비용, 그리고 부서에 속한 프로젝트(누가 쓰든), 부서 '
     '사람들이 쓴 모델, 사용자마다 한 행. 진행 중인 월은 이전 월 전체와 비교한다 | Bills of departments: the cost of each '
-    'department and month (reporting time zone), and a row for each project that belongs to it (whoever works on it), and '
-    'each model and user of its people. The running month is compared with the whole one before';
+    'department and month (reporting time zone), and a row for each project that belongs to it (whoever works on it), '
+    'and each model and user of its people. The running month is compared with the whole one before';
 CALL ops.describe('reporting.department_bills', 'rollup.cost_periods');
 COMMENT ON COLUMN reporting.department_bills.cost_month IS '월: 비용이 든 월의 첫날(보고 시간대) | Month: first day of the month '
     '(reporting time zone)';
@@ -75,8 +75,8 @@ COMMENT ON COLUMN reporting.department_bills.line IS '항목 코드: department,
 COMMENT ON COLUMN reporting.department_bills.line_ko IS '항목: 한국어 이름 | Line in Korean: what the row is of';
 COMMENT ON COLUMN reporting.department_bills.line_en IS '항목(영어): 영어 이름 | Line: what the row is of';
 COMMENT ON COLUMN reporting.department_bills.name IS '이름: 프로젝트, 사용자, 모델의 이름, NULL = 부서 전체 또는 볼 권한 없음'
-    '(reporting.may_read_people() 참고) | Name: of the project, user or model; NULL = the whole department, or not for you '
-    '(see reporting.may_read_people())';
+    '(reporting.may_read_people() 참고) | Name: of the project, user or model; NULL = the whole department, or not for '
+    'you (see reporting.may_read_people())';
 COMMENT ON COLUMN reporting.department_bills.department_share IS '부서 내 비율: 부서 전체 배분 비용에 대한 비율, 0에서 1, 프로젝트는 다른 '
     '부서 사람의 사용도 있어 1을 넘을 수 있다 | Share of the department: against the allocated cost of the whole department, '
     '0 to 1; of a project, which others may use, it may be more';

@@ -99,9 +99,9 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
     ('llm_manager', 'SELECT', 'TABLE', ARRAY[
         'reporting.budgets', 'reporting.daily_cost_by_department', 'reporting.daily_latency_by_department',
         'reporting.daily_sessions', 'reporting.daily_usage_by_department', 'reporting.data_dictionary',
-        'reporting.department_overview', 'reporting.monthly_cost_by_department', 'reporting.monthly_usage_by_department',
-        'reporting.sessions_without_project', 'reporting.weekly_cost_by_department',
-        'reporting.weekly_usage_by_department'
+        'reporting.department_overview', 'reporting.monthly_cost_by_department',
+        'reporting.monthly_usage_by_department', 'reporting.sessions_without_project',
+        'reporting.weekly_cost_by_department', 'reporting.weekly_usage_by_department'
     ], NULL),
     ('llm_manager', 'EXECUTE', 'ROUTINE', ARRAY[
         'reporting.may_read_people()',

@@ -66,8 +66,8 @@ BEGIN
         a.department_id, a.minute;
 END
 $$;
-COMMENT ON FUNCTION cluster.log_sums(timestamptz, timestamptz, uuid) IS 'What rollup.fold_logs() makes of the logs of a '
-    'span of time: parts, histograms, and runs: latency_us by hour, and requests by minute';
+COMMENT ON FUNCTION cluster.log_sums(timestamptz, timestamptz, uuid) IS 'What rollup.fold_logs() makes of the logs of '
+    'a span of time: parts, histograms, and runs: latency_us by hour, and requests by minute';
 REVOKE ALL ON FUNCTION cluster.log_sums(timestamptz, timestamptz, uuid) FROM public;
 
 CREATE OR REPLACE FUNCTION cluster.slow_logs(
@@ -124,7 +124,9 @@ DECLARE
 BEGIN
     facts := cluster.changed(facts, 'llm.session_logs l', '%s l');
     facts := cluster.changed(facts, 'llm.sessions s', '%s s');
-    facts := cluster.changed(facts, substring(facts FROM '\( SELECT state.time_zone.*\) z'), '(SELECT $4.time_zone) AS z');
+    facts := cluster.changed(
+        facts, substring(facts FROM '\( SELECT state.time_zone.*\) z'), '(SELECT $4.time_zone) AS z'
+    );
     facts := cluster.changed(
         facts, 'rollup.deployment_spans e',
         'unnest($4.deployments, $4.models, $4.models_since, $4.models_until) '
