@@ -277,6 +277,7 @@ CREATE TABLE rollup.running (
     hour          timestamptz NOT NULL,
     deployment_id bigint      NOT NULL,
     busy_us       numeric     NOT NULL,
+    -- squawk-ignore prefer-bigint-over-smallint
     minutes       smallint [] NOT NULL,
     in_flight     integer []  NOT NULL,
     dropped_month date        NULL,
