@@ -497,6 +497,25 @@ def test_capacity_by_the_hour(db: psycopg.Connection, close_before: str | None) 
         assert total[1:] == (near(8 * (30 * 24 + 9)), near(840.5 / 3600)), zone
 
 
+def test_an_hour_of_a_clock_that_is_ahead_is_there(db: psycopg.Connection) -> None:
+    with db.transaction():
+        db.execute(COMPANY)
+        db.execute("UPDATE llm.deployment_history SET since = '2099-01-01Z' WHERE since > '2024-03-11Z'")
+        db.execute(
+            "INSERT INTO llm.session_logs (session_id, log_sequence, request_time, response_time, deployment_id)"
+            " SELECT session_id, 9, t, t + '36 minutes', 1"
+            " FROM llm.sessions, date_trunc('hour', now() + interval '30 hours') AS t WHERE user_id = 21"
+        )
+        rows = rows_of(
+            db,
+            "hourly_capacity_by_deployment",
+            "gpu_count gpu_hours busy_hours utilisation_rate mean_in_flight p95_in_flight max_in_flight",
+            "deployment_id = 1 AND capacity_hour > now() AT TIME ZONE 'Asia/Seoul'",
+        )
+    # Nothing is held yet, and it is the only hour: those between are to come.
+    assert rows == [(0, 0.0, 0.6, None, 0.6, 1, 1)]
+
+
 def test_capacity_by_the_month(db: psycopg.Connection) -> None:
     """One GPU for ten hours each, busy for half an hour, five and nine."""
     with db.transaction():

@@ -122,10 +122,9 @@ WITH noted AS MATERIALIZED (
             )
         ) AS first_day,
         t.day AS last_day,
-        t.time_zone
+        t.time_zone,
+        (SELECT array_agg(h) FROM rollup.gpu_spans AS h WHERE h.gpus > 0) AS spans
     FROM today AS t
-), spans AS MATERIALIZED (
-    SELECT array_agg(x) AS spans FROM rollup.gpu_spans AS x WHERE x.gpus > 0
 ), later AS MATERIALIZED (
     -- As in rollup.usage_periods.
     SELECT r.day
@@ -179,8 +178,7 @@ CROSS JOIN LATERAL (
     -- The others have no rows, and finding that out of what follows takes as long as for a period that has.
     WHERE EXISTS (
         SELECT
-        FROM spans AS x
-        CROSS JOIN unnest(x.spans) AS h
+        FROM unnest(days.spans) AS h
         WHERE h.since AT TIME ZONE days.time_zone < s.first_day + g.length
             AND h.until_time AT TIME ZONE days.time_zone > s.first_day
     ) OR EXISTS (
@@ -195,8 +193,7 @@ CROSS JOIN LATERAL (
     WITH held AS MATERIALIZED (
         SELECT h.*, h.day >= p.first_day::date AS is_now
         FROM rollup.gpu_days(
-            (SELECT x.spans FROM spans AS x), days.time_zone, (p.first_day - g.length)::date,
-            (p.first_day + g.length)::date - 1
+            days.spans, days.time_zone, (p.first_day - g.length)::date, (p.first_day + g.length)::date - 1
         ) AS h
     ), had AS MATERIALIZED (
         SELECT

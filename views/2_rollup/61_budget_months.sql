@@ -122,7 +122,7 @@ SELECT
         WHEN m.month = t.month THEN (
             SELECT min(n.day) - t.day
             FROM coming AS n
-            WHERE n.dimension = b.dimension AND n.key = b.key AND c.allocated_cost + n.cost >= b.amount
+            WHERE n.dimension = b.dimension AND n.key = b.key AND coalesce(c.allocated_cost, 0) + n.cost >= b.amount
         )
     END AS days_left
 FROM budgets AS b
