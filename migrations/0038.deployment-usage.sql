@@ -19,8 +19,8 @@ CREATE TABLE rollup.deployment_usage (
 
     CONSTRAINT deployment_usage_dimension_is_kept CHECK (dimension IN ('department', 'project', 'template', 'user'))
 );
-COMMENT ON TABLE rollup.deployment_usage IS '배포별 사용량 집계: who had how much of a deployment, by day and one dimension; '
-    'what its cost is apportioned by';
+COMMENT ON TABLE rollup.deployment_usage IS '배포별 사용량 집계: who had how much of a deployment, by day and one '
+    'dimension; what its cost is apportioned by';
 COMMENT ON COLUMN rollup.deployment_usage.day IS '일자: in the reporting time zone';
 COMMENT ON COLUMN rollup.deployment_usage.month IS 'The month (UTC) its logs are stored in; NULL = they are no longer '
     'stored';
@@ -44,14 +44,15 @@ COMMENT ON INDEX rollup.deployment_usage_key IS 'One row per deployment, key, da
     'key';
 CREATE INDEX deployment_usage_dimension_day_idx ON rollup.deployment_usage (dimension, day);
 
--- A request that runs over the end of an hour, or of a day, is in each hour it ran in; what is changed of it is found by
--- the day it began.
+-- A request that runs over the end of an hour, or of a day, is in each hour it ran in; what is changed of it is found
+-- by the day it began.
 CREATE TABLE rollup.running (
     day           date        NOT NULL,
     month         date        NULL,
     hour          timestamptz NOT NULL,
     deployment_id bigint      NOT NULL,
     busy_us       numeric     NOT NULL,
+    -- squawk-ignore prefer-bigint-over-smallint
     minutes       smallint [] NOT NULL,
     in_flight     integer []  NOT NULL,
     dropped_month date        NULL,
@@ -64,10 +65,10 @@ COMMENT ON COLUMN rollup.running.month IS 'The month (UTC) their logs are stored
 COMMENT ON COLUMN rollup.running.hour IS '시간대 시작: the instant the hour began in which they ran';
 COMMENT ON COLUMN rollup.running.deployment_id IS '배포: which served them';
 COMMENT ON COLUMN rollup.running.busy_us IS '처리 시간: of this hour, sum over the answered requests, in microseconds';
-COMMENT ON COLUMN rollup.running.minutes IS '분: those of the hour (0 to 59), ascending, at whose beginning a request was '
-    'in flight';
-COMMENT ON COLUMN rollup.running.in_flight IS '동시 요청 수: how many requests were between request and answer then, for each '
-    'of minutes';
+COMMENT ON COLUMN rollup.running.minutes IS '분: those of the hour (0 to 59), ascending, at whose beginning a request '
+    'was in flight';
+COMMENT ON COLUMN rollup.running.in_flight IS '동시 요청 수: how many requests were between request and answer then, for '
+    'each of minutes';
 COMMENT ON COLUMN rollup.running.dropped_month IS 'The month (UTC) that was dropped with what this sums up, and may '
     'come back; NULL = that is stored';
 

@@ -13,8 +13,8 @@ FOR EACH ROW WHEN (
 EXECUTE FUNCTION llm.keep_deployment();
 COMMENT ON TRIGGER deployments_change_is_kept ON llm.deployments IS 'What a day has cost stays as it was';
 
--- Who was here before there was a trigger has held these GPUs since its first request, for all we know; one without any,
--- from now on. No row of deployments can be written until this transaction ends, so none is missed.
+-- Who was here before there was a trigger has held these GPUs since its first request, for all we know; one without
+-- any, from now on. No row of deployments can be written until this transaction ends, so none is missed.
 INSERT INTO llm.deployment_history (deployment_id, since, model_id, gpu_count, environment, status)
 WITH missing AS MATERIALIZED (
     SELECT e.deployment_id, e.model_id, e.gpu_count, e.environment, e.status
