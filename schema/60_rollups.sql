@@ -250,7 +250,8 @@ COMMENT ON COLUMN rollup.deployment_usage.month IS 'The month (UTC) its logs are
     'stored';
 COMMENT ON COLUMN rollup.deployment_usage.deployment_id IS '배포: which served the requests';
 COMMENT ON COLUMN rollup.deployment_usage.model_id IS '모델: of the deployment at the time; NULL = not known';
-COMMENT ON COLUMN rollup.deployment_usage.key IS 'The dimension''s own key, such as user_id; NULL = requests without one';
+COMMENT ON COLUMN rollup.deployment_usage.key IS 'The dimension''s own key, such as user_id; NULL = requests without '
+    'one';
 COMMENT ON COLUMN rollup.deployment_usage.department_id IS '소속 부서: of a user, at the time; NULL in other dimensions';
 COMMENT ON COLUMN rollup.deployment_usage.requests IS '요청 수';
 COMMENT ON COLUMN rollup.deployment_usage.answered_requests IS '응답된 요청 수: whose response_time is known';
