@@ -243,8 +243,8 @@ CREATE TABLE rollup.deployment_usage (
 
     CONSTRAINT deployment_usage_dimension_is_kept CHECK (dimension IN ('department', 'project', 'template', 'user'))
 );
-COMMENT ON TABLE rollup.deployment_usage IS '배포별 사용량 집계: who had how much of a deployment, by day and one dimension; '
-    'what its cost is apportioned by';
+COMMENT ON TABLE rollup.deployment_usage IS '배포별 사용량 집계: who had how much of a deployment, by day and one '
+    'dimension; what its cost is apportioned by';
 COMMENT ON COLUMN rollup.deployment_usage.day IS '일자: in the reporting time zone';
 COMMENT ON COLUMN rollup.deployment_usage.month IS 'The month (UTC) its logs are stored in; NULL = they are no longer '
     'stored';

@@ -1,5 +1,5 @@
-"""What the rollups bring, on the demo company: the last 30 days asked of the reporting views, of the logs themselves
-and of a materialized view; every view; and how fast a refresh is.
+"""What the rollups bring, on the demo company: the last 30 days, and what they cost, asked of the reporting views, of
+the logs themselves and of a materialized view; every view; and how fast a refresh is.
 
 All of it with the newest five minutes not rolled up, which is how a database looks between two refreshes. The questions
 take turns, round after round, so that a change in the machine's speed meets all of them alike. Answers are compared
@@ -33,13 +33,14 @@ SLOW_MS = 100
 
 SESSION = "JOIN llm.sessions AS s ON l.session_id = s.session_id"
 DEPARTMENT = "JOIN rollup.department_spans AS h ON s.user_id = h.user_id AND l.request_time >= h.since"
+AT_THE_TIME = "AND l.request_time >= e.since AND l.request_time < e.until_time"
 # The column of a dimension, and what has to be joined to llm.session_logs for it.
 BY_HAND = {
     "": ("NULL", ""),
     "config": ("l.config_id", ""),
     "department": ("h.department_id", f"{SESSION} {DEPARTMENT} AND l.request_time < h.until_time"),
     "deployment": ("l.deployment_id", ""),
-    "model": ("e.model_id", "JOIN llm.deployments AS e ON l.deployment_id = e.deployment_id"),
+    "model": ("e.model_id", f"JOIN rollup.deployment_spans AS e ON l.deployment_id = e.deployment_id {AT_THE_TIME}"),
     "project": ("s.project_id", SESSION),
     "template": ("l.template_id", ""),
     "user": ("s.user_id", SESSION),
@@ -53,12 +54,12 @@ MATERIALIZED = ("daily_usage_by_user", "daily_latency_by_deployment")
 
 @dataclass(frozen=True)
 class Question:
-    """One question, asked of a reporting view and of the logs; a percentile may be off by 2 %."""
+    """One question, asked of a reporting view and of the logs. `kind` is usage, percentiles or costs."""
 
     name: str
     view: str
     by_hand: str
-    is_percentile: bool
+    kind: str
 
 
 def main() -> None:
@@ -88,8 +89,8 @@ def against_the_logs(db: psycopg.Connection, rounds: int) -> None:
             times[question.name, "by_hand"].append(timed(db, question.by_hand))
             times[question.name, "view"].append(timed(db, question.view))
     middle = {key: statistics.median(runs) for key, runs in times.items()}
-    for kind, is_percentile in (("usage", False), ("percentiles", True)):
-        names = [question.name for question in asked if question.is_percentile == is_percentile]
+    for kind in ("usage", "percentiles", "costs"):
+        names = [question.name for question in asked if question.kind == kind]
         factors = {name: middle[name, "by_hand"] / middle[name, "view"] for name in names}
         slowest = min(factors, key=factors.get)
         print_table(
@@ -109,6 +110,9 @@ def questions(db: psycopg.Connection) -> list[Question]:
         if usage := re.fullmatch(r"(daily|weekly|monthly)_usage(?:_by_(\w+))?", view):
             grain, dimension = GRAINS[usage[1]], usage[2] or ""
             asked.append(usage_question(view, grain, dimension, f"date_trunc('{grain}', date '{since}')::date"))
+        elif cost := re.fullmatch(r"(daily|weekly|monthly)_cost_by_(\w+)", view):
+            grain = GRAINS[cost[1]]
+            asked.append(cost_question(view, grain, cost[2], f"date_trunc('{grain}', date '{since}')::date"))
         elif latency := re.fullmatch(r"daily_latency_by_(\w+)", view):
             asked.append(latency_question(view, latency[1], since))
     return [*asked, *(range_question(dimension, since, until) for dimension in ("model", "project"))]
@@ -128,7 +132,57 @@ def usage_question(view: str, grain: str, dimension: str, since: str) -> Questio
         WHERE l.request_time >= {since}::timestamp AT TIME ZONE 'Asia/Seoul'
         GROUP BY 1, 2
         """,
-        is_percentile=False,
+        kind="usage",
+    )
+
+
+def cost_question(view: str, grain: str, dimension: str, since: str) -> Question:
+    """What was used of a deployment's day, by tokens; a request of which they are not known counts as the mean."""
+    key, joins = BY_HAND[dimension]
+    idle = {"deployment": "g.deployment_id", "model": "g.model_id"}.get(dimension, "-1")
+    id_or_idle = f"CASE WHEN is_idle THEN -1 ELSE {dimension}_id END"
+    return Question(
+        view,
+        f"SELECT cost_{grain}, {id_or_idle}, requests, tokens, allocated_cost::double precision"
+        f" FROM reporting.{view} WHERE cost_{grain} >= {since}",
+        f"""
+        WITH held AS MATERIALIZED (
+            SELECT d.day::date AS day, g.deployment_id, g.model_id, sum(
+                g.gpus * coalesce(g.price_per_hour, 0) / 3600 * date_part(
+                    'epoch', least(g.until_time, (d.day + interval '1 day') AT TIME ZONE 'Asia/Seoul', now())
+                    - greatest(g.since, d.day AT TIME ZONE 'Asia/Seoul')
+                )
+            ) AS cost
+            FROM generate_series({since}::timestamp, now() AT TIME ZONE 'Asia/Seoul', interval '1 day') AS d (day)
+            JOIN rollup.gpu_spans AS g ON g.gpus > 0 AND g.until_time > d.day AT TIME ZONE 'Asia/Seoul'
+                AND g.since < least((d.day + interval '1 day') AT TIME ZONE 'Asia/Seoul', now())
+            GROUP BY 1, 2, 3
+        ), used AS MATERIALIZED (
+            SELECT (l.request_time AT TIME ZONE 'Asia/Seoul')::date AS day, l.deployment_id, {key} AS key,
+                count(*) AS requests, count(l.token_used) AS known, coalesce(sum(l.token_used), 0) AS tokens
+            FROM llm.session_logs AS l {joins}
+            WHERE l.request_time >= {since}::timestamp AT TIME ZONE 'Asia/Seoul'
+            GROUP BY 1, 2, 3
+        ), days AS (
+            SELECT day, deployment_id, sum(requests) AS requests, sum(known) AS known, sum(tokens) AS tokens
+            FROM used GROUP BY 1, 2
+        ), parts AS (
+            SELECT u.day, u.key, u.requests, u.tokens, coalesce(c.cost, 0) * CASE
+                WHEN d.tokens = 0 THEN u.requests / d.requests
+                ELSE u.tokens * d.known / (d.tokens * d.requests) + (u.requests - u.known) / d.requests
+            END AS cost
+            FROM used AS u
+            JOIN days AS d USING (day, deployment_id)
+            LEFT JOIN (SELECT day, deployment_id, sum(cost) AS cost FROM held GROUP BY 1, 2) AS c
+                USING (day, deployment_id)
+            UNION ALL
+            SELECT g.day, {idle}, 0, 0, g.cost FROM held AS g LEFT JOIN days AS d USING (day, deployment_id)
+            WHERE d.day IS NULL
+        )
+        SELECT date_trunc('{grain}', day::timestamp)::date, key, sum(requests)::bigint, sum(tokens)::bigint, sum(cost)
+        FROM parts GROUP BY 1, 2
+        """,
+        kind="costs",
     )
 
 
@@ -151,7 +205,7 @@ def latency_question(view: str, dimension: str, since: date) -> Question:
             GROUP BY 1, 2
         ) AS g
         """,
-        is_percentile=True,
+        kind="percentiles",
     )
 
 
@@ -171,24 +225,27 @@ def range_question(dimension: str, since: date, until: date) -> Question:
             GROUP BY 1
         ) AS g, unnest({FRACTIONS}::double precision [], p) AS f (fraction, latency_ms)
         """,
-        is_percentile=True,
+        kind="percentiles",
     )
 
 
 def compare(db: psycopg.Connection, question: Question) -> None:
-    """Two columns are the key; counts are equal to the unit, and a latency is within 2 %."""
-    view, by_hand = ({row[:2]: row[2:] for row in db.execute(q)} for q in (question.view, question.by_hand))
-    different = [key for key in view.keys() | by_hand.keys() if not same(view.get(key), by_hand.get(key))]
+    """Two columns are the key; counts are equal to the unit, a latency is within 2 %, and a cost is what floats make of
+    it. In one transaction, as today costs more every moment."""
+    with db.transaction():
+        view, by_hand = ({row[:2]: row[2:] for row in db.execute(q)} for q in (question.view, question.by_hand))
+    within = 0.02 if question.kind == "percentiles" else 1e-9
+    different = [key for key in view.keys() | by_hand.keys() if not same(view.get(key), by_hand.get(key), within)]
     if different:
         key = different[0]
         raise SystemExit(f"{question.name}: {len(different)} differ, as {key}: {view.get(key)}, not {by_hand.get(key)}")
 
 
-def same(a: tuple | None, b: tuple | None) -> bool:
+def same(a: tuple | None, b: tuple | None, within: float) -> bool:
     if a is None or b is None:
         return False
     return all(
-        x == y or (isinstance(x, float) and isinstance(y, float) and abs(x - y) <= 0.02 * y)
+        x == y or (isinstance(x, float) and isinstance(y, float) and abs(x - y) <= within * y)
         for x, y in zip(a, b, strict=True)
     )
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from conftest import Company
-from rollup_model import assert_exact, make_model
+from rollup_model import COSTS, QUESTIONS, assert_exact, make_model
 
 SECONDS, AT_MOST_SECONDS = 5, 60
 WRITERS = 4
@@ -61,6 +61,33 @@ def refresh(dsn: str, over: Callable[[], bool], ended: list[float]) -> None:
             end.cancel()
 
 
+def change_deployments(dsn: str, company: Company, over: Callable[[], bool]) -> None:
+    """What the deployment holds and costs, now and in the past."""
+    rng = random.Random(0)
+    with connect(dsn, "-c lock_timeout=1s") as owner:
+        owner.execute("INSERT INTO llm.models (model_name, model_type) VALUES ('another', 'chat')")
+        while not over():
+            past = datetime.now(UTC) - timedelta(minutes=rng.choice([0, 1, 60, 60 * 24 * 3]))
+            with owner.transaction():
+                owner.execute(
+                    "UPDATE llm.deployments SET (model_id, gpu_count, status) ="
+                    " ((SELECT model_id FROM llm.models ORDER BY model_id OFFSET %s LIMIT 1), %s, %s)",
+                    [rng.choice([0, 1]), rng.choice([0, 2, 8]), rng.choice(["active", "inactive"])],
+                )
+                owner.execute(
+                    "INSERT INTO llm.deployment_history VALUES (%s, %s, %s, 3, 'test', 'active')",
+                    [company.deployment_id, past, company.model_id],
+                )
+                owner.execute("INSERT INTO llm.gpu_rates (since, price_per_hour) VALUES (%s, 0.3333333333)", [past])
+                time.sleep(rng.choice([0, 0.3]))
+            # A row for each of many changes would be looked at for each question.
+            owner.execute(
+                "DELETE FROM llm.deployment_history WHERE random() < 0.9 AND since > '-infinity'"
+                " AND since < (SELECT max(since) FROM llm.deployment_history)"
+            )
+            owner.execute("DELETE FROM llm.gpu_rates WHERE random() < 0.9")
+
+
 def terminate(dsn: str, pid: int) -> None:
     with connect(dsn) as admin:
         admin.execute("SELECT pg_terminate_backend(%s)", [pid])
@@ -70,7 +97,7 @@ def check(dsn: str, over: Callable[[], bool], ended: list[float]) -> None:
     with connect(dsn, "-c default_transaction_isolation=repeatable\\ read") as reader:
         while not over():
             with reader.transaction():
-                assert_exact(reader, "usage", "hours", "sessions")
+                assert_exact(reader, "usage", "hours", "sessions", "running", "costs by department", "costs by model")
             ended.append(time.monotonic())
 
 
@@ -82,16 +109,20 @@ def test_reports_are_exact_while_many_write(db: psycopg.Connection, dsn: str, co
         enough = min(len(refreshes), len(checks)) > 1
         return time.monotonic() - began > (SECONDS if enough else AT_MOST_SECONDS)
 
-    with ThreadPoolExecutor(WRITERS + 2) as pool:
+    with ThreadPoolExecutor(WRITERS + 3) as pool:
         writers = [pool.submit(write, dsn, company, number, over) for number in range(WRITERS)]
-        others = [pool.submit(refresh, dsn, over, refreshes), pool.submit(check, dsn, over, checks)]
+        others = [
+            pool.submit(refresh, dsn, over, refreshes),
+            pool.submit(check, dsn, over, checks),
+            pool.submit(change_deployments, dsn, company, over),
+        ]
         # A writer that waits for another, or for the refresh, fails by its lock_timeout.
         slowest = max(writer.result() for writer in writers)
-        assert [other.result() for other in others] == [None, None]
+        assert [other.result() for other in others] == [None, None, None]
     assert (len(refreshes) > 1, len(checks) > 1) == (True, True)
     print(f"the slowest of the writers' statements took {slowest * 1000:.0f} ms")
     db.execute("CALL ops.refresh_rollups(clock_timestamp())")
-    assert_exact(db)
+    assert_exact(db, *QUESTIONS, *COSTS)
     assert db.execute("SELECT count(*) FROM rollup.open_logs('{}')").fetchone() == (0,)
 
 
@@ -141,15 +172,46 @@ def between(db: psycopg.Connection, dsn: str, company: Company, isolation: str) 
         refresh.join()
 
 
-def close(dsn: str) -> None:
+def close(dsn: str, before: str = "'2024-06-01Z'") -> None:
     with connect(dsn) as refresher:
-        refresher.execute("CALL ops.refresh_rollups('2024-06-01Z')")
+        refresher.execute(f"CALL ops.refresh_rollups({before})")
 
 
 @pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
 def test_a_log_cannot_fall_between(db: psycopg.Connection, dsn: str, company: Company, isolation: str) -> None:
     between(db, dsn, company, isolation)
     assert_exact(db)
+
+
+def change_between(db: psycopg.Connection, dsn: str, company: Company, isolation: str) -> None:
+    """Another model, since before a request that a refresh sums up, and committed after it."""
+    make_model(db)
+    db.execute("INSERT INTO llm.models (model_name, model_type) VALUES ('another', 'chat')")
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        owner.execute(f"BEGIN ISOLATION LEVEL {isolation}")
+        owner.execute("UPDATE llm.deployments SET model_id = (SELECT max(model_id) FROM llm.models), gpu_count = 3")
+        now = datetime.now(UTC)
+        db.execute(LOG, [company.session_id, 1, now, company.deployment_id, company.config_id, 1])
+        refresh = threading.Thread(target=close, args=[dsn, "clock_timestamp()"])
+        refresh.start()
+        refresh.join(0.5)
+        owner.execute("COMMIT")
+        refresh.join()
+
+
+@pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
+def test_a_request_is_of_the_model_of_its_time(
+    db: psycopg.Connection, dsn: str, company: Company, isolation: str
+) -> None:
+    change_between(db, dsn, company, isolation)
+    assert_exact(db, *QUESTIONS, *COSTS)
+
+
+def test_it_would_not_be_without_waiting_for_writers(db: psycopg.Connection, dsn: str, company: Company) -> None:
+    db.execute("CREATE OR REPLACE FUNCTION rollup.writers() RETURNS SETOF text STABLE RETURN NULL::text")
+    change_between(db, dsn, company, "READ COMMITTED")
+    with pytest.raises(AssertionError, match="costs by model: is day"):
+        assert_exact(db, "costs by model")
 
 
 def test_it_would_without_waiting_for_writers(db: psycopg.Connection, dsn: str, company: Company) -> None:

@@ -17,8 +17,8 @@ CREATE OR REPLACE FUNCTION rollup.per_hour(hourly_us numeric)
 RETURNS numeric
 LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
--- Twice, as sums that should be equal may differ behind the 20th decimal.
-RETURN round(round(hourly_us / 3600000000, 20), 10);
+-- A division has the decimals of what it divides, or few. And sums that should be equal may differ behind the 20th.
+RETURN round(round(round(hourly_us, 30) / 3600000000, 20), 10);
 COMMENT ON FUNCTION rollup.per_hour(numeric) IS 'What so many microseconds of something per hour are: a sum of GPU '
     'time in hours, or of GPU time times the price of an hour as an amount; 10 decimals';
 REVOKE ALL ON FUNCTION rollup.per_hour(numeric) FROM public;

@@ -1,0 +1,136 @@
+"""What deployments cost, where it could go wrong: days of 23 and 25 hours, whose GPUs were others' for a while, who
+asked more than there was time for, months that go and come back."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from conftest import Company, found_company
+from rollup_model import COSTS, assert_exact, drop_month, make_model
+
+# Where clocks were put forward and back in 2026: by an hour, by half an hour, never.
+ZONES = {
+    "America/New_York": ("2026-03-08", 23, "2026-11-01", 25),
+    "Australia/Lord_Howe": ("2026-10-04", 23.5, "2026-04-05", 24.5),
+    "Asia/Kathmandu": ("2026-03-08", 24, "2026-11-01", 24),
+}
+# By day and deployment; of the second one there is more than its GPU has time for.
+LOGS = """
+INSERT INTO llm.sessions (session_id, user_id, project_id, start_time, end_time, session_type, status)
+SELECT llm.uuidv7(d), u.user_id, p.project_id, d, d + interval '1 hour', 'production', 'completed'
+FROM unnest(ARRAY['2026-03-08 02:00Z', '2026-03-08 11:00Z', '2026-04-04 13:00Z', '2026-10-03 13:00Z',
+    '2026-11-01 05:30Z', '2026-11-01 20:00Z']::timestamptz[]) AS d, llm.users AS u
+LEFT JOIN llm.projects AS p ON u.user_id = p.created_by;
+INSERT INTO llm.session_logs (session_id, log_sequence, request_time, response_time, deployment_id, token_used)
+SELECT s.session_id, n, at, at + latency, e.deployment_id, tokens
+FROM llm.sessions AS s
+CROSS JOIN (SELECT deployment_id, row_number() OVER (ORDER BY deployment_id) AS place FROM llm.deployments) AS e
+CROSS JOIN LATERAL (VALUES
+    (e.place * 10, s.start_time, interval '0', 100), (e.place * 10 + 1, s.start_time, '1 minute', NULL),
+    (e.place * 10 + 2, s.start_time + interval '59.999999 s', '0.000001 s', 7),
+    (e.place * 10 + 3, s.start_time + interval '20 minutes 30 s', '40 minutes', 0),
+    (e.place * 10 + 4, s.start_time + interval '1 s', NULL, s.user_id * 1000),
+    (e.place * 10 + 5, s.start_time + interval '2 s', e.place * e.place * interval '10 hours', NULL)
+) AS l (n, at, latency, tokens)
+WHERE e.place < 3 OR s.start_time > '2026-11-01';
+"""
+# One of all time, one that began and stopped amid days, one that hardly ever served anybody.
+HELD = """
+UPDATE llm.deployment_history SET since = '2026-02-27 03:30Z' WHERE since > '-infinity';
+INSERT INTO llm.deployment_history
+SELECT deployment_id, since, model_id, gpus, 'production', status
+FROM (SELECT min(deployment_id) + 1 AS deployment_id, min(model_id) AS model_id FROM llm.deployments) AS e
+CROSS JOIN (VALUES
+    ('2026-03-08 09:00Z'::timestamptz, 1, 'active'), ('2026-03-08 23:59:59.999999Z', 5, 'inactive'),
+    ('2026-04-01Z', 2, 'maintenance'), ('2026-10-03 14:00Z', 0, 'active'), ('2026-10-03 15:00Z', 1, 'active'),
+    ('2099-01-01Z', 100, 'active')
+) AS h (since, gpus, status);
+INSERT INTO llm.gpu_rates (deployment_id, since, price_per_hour)
+SELECT r.deployment_id + (SELECT min(deployment_id) FROM llm.deployments), since, price
+FROM (VALUES
+    (NULL, '2026-03-01Z'::timestamptz, 0.3333333333), (NULL, '2026-11-01 05:59:59.5Z', 1000), (NULL, '2099-01-01Z', 1),
+    (1, '-infinity', 7), (1, '2026-03-08 10:00Z', NULL), (1, '2026-10-03Z', 0), (2, '2026-11-01Z', 0.0000000001)
+) AS r (deployment_id, since, price);
+"""
+
+
+@contextmanager
+def settings(db: psycopg.Connection, apportioned_by: str, idle_is_spread: bool) -> Iterator[None]:
+    with db.transaction(force_rollback=True):
+        db.execute("UPDATE llm.cost_settings SET (apportioned_by, idle_is_spread) = (%s, %s)",
+                   [apportioned_by, idle_is_spread])  # fmt: skip
+        yield
+
+
+def assert_costs(db: psycopg.Connection, *dimensions: str) -> None:
+    for apportioned_by, idle_is_spread in [("tokens", False), ("busy time", True)]:
+        with settings(db, apportioned_by, idle_is_spread):
+            assert_exact(db, "deployment_usage", "running", *(f"costs by {one}" for one in dimensions))
+
+
+@pytest.fixture
+def costly(db: psycopg.Connection) -> tuple[psycopg.Connection, list[Company]]:
+    db.execute("CALL llm.create_months('2026-02-01', '2026-12-01')")
+    companies = [found_company(db, name) for name in ("AI연구팀", "개발1팀", "개발2팀")]
+    db.execute("DELETE FROM llm.sessions")
+    make_model(db)
+    for statements in (HELD, LOGS):
+        db.execute(statements)
+    return db, companies
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_days_are_as_long_as_they_are(costly: tuple[psycopg.Connection, list[Company]], zone: str) -> None:
+    db, companies = costly
+    db.execute("CALL ops.set_reporting_time_zone(%s)", [zone])
+    *_, unused = companies
+    for day, hours in zip(ZONES[zone][::2], ZONES[zone][1::2], strict=True):
+        said = db.execute(
+            "SELECT gpu_hours FROM rollup.cost_periods"
+            " WHERE grain = 'day' AND dimension = 'deployment' AND first_day = %s AND key = %s",
+            [day, unused.deployment_id],
+        ).fetchone()
+        assert said == (hours * 8,)
+    for until in ("2026-03-08 11:10Z", "2026-11-20Z"):
+        db.execute("CALL ops.refresh_rollups(%s)", [until])
+        assert_costs(db, "model")
+
+
+def test_costs_outlive_their_logs(costly: tuple[psycopg.Connection, list[Company]]) -> None:
+    """And are the same when the logs come back, also where another history has been told of them."""
+    db, _ = costly
+    db.execute("CALL ops.refresh_rollups('2026-11-20Z')")
+    before = costs(db)
+    db.execute(
+        "CREATE TABLE public.s AS SELECT * FROM llm.sessions; CREATE TABLE public.l AS SELECT * FROM llm.session_logs"
+    )
+    assert drop_month(db, "2026-03-01")
+    assert db.execute("SELECT count(*) FROM llm.session_logs WHERE request_time < '2026-04-01Z'").fetchone() == (0,)
+    assert costs(db) == before
+    db.execute("UPDATE llm.deployment_history SET gpu_count = 3 WHERE gpu_count = 1")
+    db.execute("INSERT INTO llm.gpu_rates (since, price_per_hour) VALUES ('2026-03-08 12:00Z', 5)")
+    assert_exact(db, *COSTS)
+    changed = costs(db)
+    assert changed != before
+    db.execute("CALL llm.create_months('2026-03-01', '2026-03-01')")
+    columns = "session_id, log_sequence, request_time, response_time, deployment_id, token_used"
+    db.execute("INSERT INTO llm.sessions SELECT * FROM public.s WHERE start_time < '2026-04-01Z'")
+    db.execute(
+        f"INSERT INTO llm.session_logs ({columns}) SELECT {columns} FROM public.l"
+        " WHERE session_id IN (SELECT session_id FROM public.s WHERE start_time < '2026-04-01Z')"
+    )
+    assert db.execute("SELECT llm.return_month('2026-03-01')").fetchone() == (None,)
+    assert costs(db) == changed
+    db.execute("CALL ops.refresh_rollups('2026-11-20Z')")
+    assert costs(db) == changed
+
+
+def costs(db: psycopg.Connection) -> list[tuple]:
+    """Those of months that are over: today costs more from moment to moment."""
+    return db.execute("""
+        SELECT dimension, first_day, key, department_id, is_idle, gpu_hours, allocated_cost, used_cost, cost_before,
+            requests, tokens
+        FROM rollup.cost_periods WHERE grain = 'month' AND first_day < '2026-11-01' ORDER BY 1, 2, 3, 4, 5
+    """).fetchall()
