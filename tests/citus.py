@@ -41,9 +41,9 @@ def servers() -> list[str]:
     return [make_conninfo(DSN, dbname="postgres"), *workers]
 
 
-def worker(dsn: str) -> str:
-    """The same database on a worker."""
-    return make_conninfo(servers()[1], dbname=conninfo_to_dict(dsn)["dbname"])
+def databases(dsn: str) -> list[str]:
+    """The databases of this name, the coordinator's first."""
+    return [make_conninfo(server, dbname=conninfo_to_dict(dsn)["dbname"]) for server in servers()]
 
 
 @contextmanager
@@ -67,8 +67,8 @@ def cluster_database(copy_of: str | None = None) -> Iterator[str]:
 
 
 def add_nodes(dsn: str) -> None:
-    for server in servers():
-        with psycopg.connect(make_conninfo(server, dbname=conninfo_to_dict(dsn)["dbname"]), autocommit=True) as each:
+    for server in databases(dsn):
+        with psycopg.connect(server, autocommit=True) as each:
             each.execute("CREATE EXTENSION citus")
     first, *workers = map(conninfo_to_dict, servers())
     with psycopg.connect(dsn, autocommit=True) as connection:

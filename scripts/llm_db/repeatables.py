@@ -125,8 +125,8 @@ def is_distributed(connection: psycopg.Connection) -> bool:
     # Not to_regclass(), which fails for who may not use the schema.
     return scalar(
         connection,
-        "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class AS c INNER JOIN pg_catalog.pg_namespace AS n"
-        " ON c.relnamespace = n.oid WHERE n.nspname = 'cluster' AND c.relname = 'state')",
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c INNER JOIN pg_catalog.pg_namespace AS n"
+        " ON c.relnamespace = n.oid WHERE (n.nspname, c.relname) = ('cluster', 'state'))",
     )
 
 

@@ -248,7 +248,7 @@ def test_nobody_is_told_by_a_stranger_what_lies_beside_a_shard(
     with logins_of_the_page(dsn) as connect:
         user = connect("chat_service").info.user
         for text in ("llm.users", "102008; DROP SCHEMA llm CASCADE", *NASTY):
-            with psycopg.connect(make_conninfo(citus.worker(dsn), user=user), autocommit=True) as service:
+            with psycopg.connect(make_conninfo(citus.databases(dsn)[1], user=user), autocommit=True) as service:
                 service.execute(forged, [text])
                 for _ in range(4):
                     session = one(service, SESSION, company.user_id, None)
