@@ -46,11 +46,6 @@ def servers() -> list[str]:
     return [make_conninfo(DSN, dbname="postgres"), *workers]
 
 
-def worker(dsn: str) -> str:
-    """The same database on a worker."""
-    return databases(dsn)[1]
-
-
 def databases(dsn: str) -> list[str]:
     """The databases of this name, the coordinator's first."""
     return [make_conninfo(server, dbname=conninfo_to_dict(dsn)["dbname"]) for server in servers()]

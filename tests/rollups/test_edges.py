@@ -362,6 +362,7 @@ def test_days_and_hours_of_a_time_zone(
         assert_exact(modelled, "usage", "hours")
 
 
+@pytest.mark.one_node("auto_explain of nested statements loses a worker's part of a transaction")
 def test_what_reads_logs_is_not_compiled(modelled: psycopg.Connection, company: Company) -> None:
     modelled.execute("SET jit = on")
     if not modelled.execute("SELECT pg_jit_available()").fetchone()[0]:

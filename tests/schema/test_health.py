@@ -123,7 +123,7 @@ def prepared_transaction(db: psycopg.Connection) -> Iterator[None]:
 def left_behind(db: psycopg.Connection) -> Iterator[None]:
     """What Citus prepared on a worker, whose coordinator then knew no more of it."""
     other_threshold(db, "prepared_transaction", "'00:05:00'", "'00:00:00'")
-    with psycopg.connect(citus.worker(dsn_of(db)), autocommit=True) as worker:
+    with psycopg.connect(citus.databases(dsn_of(db))[1], autocommit=True) as worker:
         worker.execute("BEGIN; PREPARE TRANSACTION 'citus_0_1_1_1'")
         yield
         assert worker.execute("SELECT count(*) FROM pg_prepared_xacts WHERE gid = 'citus_0_1_1_1'").fetchone() == (0,)
@@ -131,7 +131,7 @@ def left_behind(db: psycopg.Connection) -> Iterator[None]:
 
 @contextmanager
 def silent_node(db: psycopg.Connection) -> Iterator[None]:
-    worker = make_conninfo(citus.worker(dsn_of(db)), dbname="postgres")
+    worker = make_conninfo(citus.databases(dsn_of(db))[1], dbname="postgres")
     with psycopg.connect(worker, autocommit=True) as other:
         other.execute(f"ALTER DATABASE {db.info.dbname} ALLOW_CONNECTIONS false")
         yield
