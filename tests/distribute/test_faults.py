@@ -231,24 +231,23 @@ def test_a_worker_is_away(dsn: str, company: Company) -> None:
             db.execute(f"{LOG}", [session, *keys, "2026-01-01Z"])
         db.execute("CALL ops.refresh_rollups('2026-01-02Z')")
         closed = db.execute("SELECT closed_before FROM rollup.state").fetchone()
-    with worker.stopped():
-        with closing(connected(dsn)) as db:
-            db.execute(LOG, [here, *keys, "2026-01-03Z"])
-            assert db.execute("SELECT count(*) FROM llm.session_logs WHERE session_id = %s", [here]).fetchone() == (2,)
-            for refused in (
-                "SELECT sum(requests) FROM reporting.daily_usage",
-                "SELECT count(*) FROM reporting.requests",
-                "SELECT sum(usage_count) FROM llm.prompt_templates",
-                "SELECT * FROM ops.rollups",
-                "CALL ops.refresh_rollups()",
-                f"SELECT count(*) FROM llm.session_logs WHERE session_id = '{away}'",
-                f"INSERT INTO llm.session_logs (session_id, deployment_id) VALUES ('{away}', {keys[0]})",
-                f"DELETE FROM llm.sessions WHERE session_id = '{away}'",
-            ):
-                with pytest.raises(psycopg.OperationalError, match="connect") as error:
-                    db.execute(refused)
-                assert conninfo_to_dict(worker.dsn)["port"] in str(error.value), refused
-            assert db.execute("SELECT closed_before FROM rollup.state").fetchone() == closed
+    with worker.stopped(), closing(connected(dsn)) as db:
+        db.execute(LOG, [here, *keys, "2026-01-03Z"])
+        assert db.execute("SELECT count(*) FROM llm.session_logs WHERE session_id = %s", [here]).fetchone() == (2,)
+        for refused in (
+            "SELECT sum(requests) FROM reporting.daily_usage",
+            "SELECT count(*) FROM reporting.requests",
+            "SELECT sum(usage_count) FROM llm.prompt_templates",
+            "SELECT * FROM ops.rollups",
+            "CALL ops.refresh_rollups()",
+            f"SELECT count(*) FROM llm.session_logs WHERE session_id = '{away}'",
+            f"INSERT INTO llm.session_logs (session_id, deployment_id) VALUES ('{away}', {keys[0]})",
+            f"DELETE FROM llm.sessions WHERE session_id = '{away}'",
+        ):
+            with pytest.raises(psycopg.OperationalError, match="connect") as error:
+                db.execute(refused)
+            assert conninfo_to_dict(worker.dsn)["port"] in str(error.value), refused
+        assert db.execute("SELECT closed_before FROM rollup.state").fetchone() == closed
     with closing(connected(dsn)) as db:
         again(lambda: db.execute(LOG, [away, *keys, "2026-01-03Z"]))
         db.execute("CALL ops.refresh_rollups('2026-01-04Z')")

@@ -71,7 +71,8 @@ def test_a_log_that_changes_its_day_meanwhile(db: psycopg.Connection, dsn: str, 
     """It counts twice in the one report that runs: in the sums of the day it left, and among the logs of open time."""
     report = "SELECT sum(requests) FROM reporting.daily_usage"
     db.execute(
-        "INSERT INTO llm.session_logs (session_id, deployment_id, request_time) VALUES (%s, %s, now() - interval '2 days')",
+        "INSERT INTO llm.session_logs (session_id, deployment_id, request_time)"
+        " VALUES (%s, %s, now() - interval '2 days')",
         [company.session_id, company.deployment_id],
     )
     db.execute("CALL ops.refresh_rollups(now() - interval '1 day')")
