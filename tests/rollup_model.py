@@ -6,12 +6,38 @@ from collections.abc import Iterator
 import psycopg
 from psycopg import sql
 
+# The rows themselves, and where they are stored.
+ROWS = """
+CREATE SCHEMA model;
+CREATE VIEW model.raw_logs AS SELECT l.*, l.tableoid::regclass::text AS partition FROM llm.session_logs AS l;
+CREATE VIEW model.raw_sessions AS SELECT s.*, s.tableoid::regclass::text AS partition FROM llm.sessions AS s;
+"""
+# On a cluster they are fetched first, as Citus cannot ask these questions of its shards, which have a number at the end
+# of their names. So report and rows are not of one snapshot: nobody may be writing.
+ROWS_OF_SHARDS = """
+CREATE SCHEMA model;
+CREATE FUNCTION model.fetched(query text) RETURNS SETOF record LANGUAGE plpgsql STABLE
+AS $$ BEGIN RETURN QUERY EXECUTE query; END $$;
+CREATE VIEW model.raw_logs AS SELECT * FROM model.fetched($$
+    SELECT session_id, log_sequence, request_time, response_time, token_used, config_id, deployment_id, template_id,
+        regexp_replace(tableoid::regclass::text, '_[0-9]{5,}$', '') FROM llm.session_logs
+$$) AS l (
+    session_id uuid, log_sequence integer, request_time timestamptz, response_time timestamptz, token_used bigint,
+    config_id bigint, deployment_id bigint, template_id bigint, partition text
+);
+CREATE VIEW model.raw_sessions AS SELECT * FROM model.fetched($$
+    SELECT session_id, user_id, project_id, start_time, end_time, session_type, status,
+        regexp_replace(tableoid::regclass::text, '_[0-9]{5,}$', '') FROM llm.sessions
+$$) AS s (
+    session_id uuid, user_id bigint, project_id bigint, start_time timestamptz, end_time timestamptz,
+    session_type text, status text, partition text
+);
+"""
 # Not one line of it is the core's: another way to the department, no rollup_state but its time zone.
 MODEL = """
-CREATE SCHEMA model;
 CREATE VIEW model.stored_logs AS
 SELECT
-    l.session_id, l.log_sequence, l.request_time, l.token_used, l.tableoid::regclass::text AS partition,
+    l.session_id, l.log_sequence, l.request_time, l.token_used, l.partition,
     (l.request_time AT TIME ZONE z.time_zone)::date AS day,
     date_trunc('hour', l.request_time AT TIME ZONE z.time_zone) AS local_hour,
     l.request_time - (
@@ -31,14 +57,14 @@ SELECT
         WHERE h.deployment_id = l.deployment_id AND h.since <= l.request_time
         ORDER BY h.since DESC LIMIT 1
     ) AS model_id
-FROM llm.session_logs AS l
-JOIN llm.sessions AS s USING (session_id)
+FROM model.raw_logs AS l
+JOIN model.raw_sessions AS s USING (session_id)
 LEFT JOIN llm.model_configs AS c USING (config_id)
 CROSS JOIN (SELECT time_zone FROM rollup.state) AS z;
 
 CREATE VIEW model.stored_sessions AS
 SELECT
-    s.session_id, s.tableoid::regclass::text AS partition, (s.start_time AT TIME ZONE z.time_zone)::date AS day,
+    s.session_id, s.partition, (s.start_time AT TIME ZONE z.time_zone)::date AS day,
     (
         SELECT h.department_id FROM llm.user_departments AS h
         WHERE h.user_id = s.user_id AND h.since <= s.start_time
@@ -47,14 +73,14 @@ SELECT
     s.project_id IS NOT NULL AS has_project, s.session_type, s.status,
     coalesce((extract(epoch FROM s.end_time - s.start_time) * 1000000)::bigint, 0) AS duration_us,
     g.requests, g.requests_without_tokens, g.tokens
-FROM llm.sessions AS s
+FROM model.raw_sessions AS s
 CROSS JOIN (SELECT time_zone FROM rollup.state) AS z
 CROSS JOIN LATERAL (
     SELECT
         count(*) AS requests,
         count(*) FILTER (WHERE l.token_used IS NULL) AS requests_without_tokens,
         coalesce(sum(l.token_used), 0) AS tokens
-    FROM llm.session_logs AS l WHERE l.session_id = s.session_id
+    FROM model.raw_logs AS l WHERE l.session_id = s.session_id
 ) AS g;
 
 CREATE TABLE model.dropped_logs AS SELECT * FROM model.stored_logs WITH NO DATA;
@@ -462,7 +488,8 @@ periods AS (
 
 
 def make_model(db: psycopg.Connection) -> None:
-    db.execute(MODEL)
+    [is_cluster] = db.execute("SELECT to_regclass('cluster.state') IS NOT NULL").fetchone()
+    db.execute((ROWS_OF_SHARDS if is_cluster else ROWS) + MODEL)
 
 
 def differences(db: psycopg.Connection, questions: tuple[str, ...] = tuple(QUESTIONS)) -> Iterator[str]:
