@@ -5,12 +5,12 @@ from pathlib import Path
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from test_distribute import TOTALS, make_logs
 
 import citus
 from citus import needs_a_cluster
 from command import documented, shell
 from llm_db import database, migrate
-from test_distribute import TOTALS, make_logs
 
 
 @needs_a_cluster
