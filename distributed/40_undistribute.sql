@@ -68,6 +68,19 @@ FROM ours AS o
 INNER JOIN pg_trigger AS t ON o.relid = t.tgrelid
 WHERE obj_description(t.oid, 'pg_trigger') IS NOT NULL
 UNION ALL
+SELECT format('COMMENT ON INDEX %s IS %L', i.indexrelid::regclass, obj_description(i.indexrelid, 'pg_class'))
+FROM ours AS o
+INNER JOIN pg_index AS i ON o.relid = i.indrelid
+WHERE obj_description(i.indexrelid, 'pg_class') IS NOT NULL
+UNION ALL
+-- The foreign keys are gone by now.
+SELECT format(
+    'COMMENT ON CONSTRAINT %I ON %s IS %L', k.conname, o.relid::regclass, obj_description(k.oid, 'pg_constraint')
+)
+FROM ours AS o
+INNER JOIN pg_constraint AS k ON o.relid = k.conrelid
+WHERE obj_description(k.oid, 'pg_constraint') IS NOT NULL
+UNION ALL
 SELECT format(
     'GRANT %s%s ON %s TO %s%s', p.privilege_type, p.of_column, p.relid::regclass,
     CASE p.grantee WHEN 0 THEN 'PUBLIC' ELSE p.grantee::regrole::text END,

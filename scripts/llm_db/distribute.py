@@ -102,7 +102,9 @@ def lines(planned: Planned, undo: bool) -> list[str]:
 
 
 def refusals(connection: psycopg.Connection, is_distributed: bool) -> list[tuple[str, str]]:
-    """Why it cannot be done, all there is, each with a way out."""
+    """Why it cannot be done, all there is, each with a way out. Who is no superuser may not look for all of it."""
+    if not scalar(connection, "SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = current_user"):
+        return [("you are not a superuser, who may make triggers on distributed tables", "connect as a superuser")]
     known = files.migrations()
     current = history.state(connection, known)
     history.refuse_unknown(current)

@@ -562,7 +562,7 @@ def test_a_role_that_may_only_write_logs_loads_and_fills_default(ready, dsn, tmp
     """It makes neither months nor tables of its own, not for the first file either."""
     role = f"writer_{uuid.uuid4().hex}"
     ready.execute(
-        f"CREATE ROLE {role}; GRANT USAGE ON SCHEMA llm, llm_db TO {role};"
+        f"CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA llm, llm_db TO {role};"
         f"GRANT SELECT ON ALL TABLES IN SCHEMA llm TO {role};"
         f"GRANT INSERT, UPDATE ON llm.sessions, llm.session_logs TO {role};"
         f"GRANT SELECT, INSERT ON llm_db.loads TO {role};"

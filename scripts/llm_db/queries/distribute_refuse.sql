@@ -1,6 +1,3 @@
-SELECT 'you are not a superuser, who may make triggers on distributed tables', 'connect as a superuser'
-WHERE NOT (SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = current_user)
-UNION ALL
 SELECT 'the extension citus, 13.0 or later, is not in this database',
     'CREATE EXTENSION citus; on each server, and then SELECT citus_set_coordinator_host(...); and SELECT '
     'citus_add_node(...); for each worker'
