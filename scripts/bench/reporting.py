@@ -139,11 +139,12 @@ def usage_question(view: str, grain: str, dimension: str, since: str) -> Questio
 def cost_question(view: str, grain: str, dimension: str, since: str) -> Question:
     """What was used of a deployment's day, by tokens; a request of which they are not known counts as the mean."""
     key, joins = BY_HAND[dimension]
-    idle = {"deployment": "g.deployment_id", "model": "g.model_id"}.get(dimension, "-1")
-    id_or_idle = f"CASE WHEN is_idle THEN -1 ELSE {dimension}_id END"
+    own, idle = f"{dimension}_id", {"deployment": "g.deployment_id", "model": "g.model_id"}.get(dimension)
+    # What nobody used is a row of its own.
+    own_or_idle = own if idle else f"CASE WHEN is_idle THEN -1 ELSE {own} END"
     return Question(
         view,
-        f"SELECT cost_{grain}, {id_or_idle}, requests, tokens, allocated_cost::double precision"
+        f"SELECT cost_{grain}, {own_or_idle}, requests, tokens, allocated_cost::double precision"
         f" FROM reporting.{view} WHERE cost_{grain} >= {since}",
         f"""
         WITH held AS MATERIALIZED (
@@ -176,7 +177,7 @@ def cost_question(view: str, grain: str, dimension: str, since: str) -> Question
             LEFT JOIN (SELECT day, deployment_id, sum(cost) AS cost FROM held GROUP BY 1, 2) AS c
                 USING (day, deployment_id)
             UNION ALL
-            SELECT g.day, {idle}, 0, 0, g.cost FROM held AS g LEFT JOIN days AS d USING (day, deployment_id)
+            SELECT g.day, {idle or -1}, 0, 0, g.cost FROM held AS g LEFT JOIN days AS d USING (day, deployment_id)
             WHERE d.day IS NULL
         )
         SELECT date_trunc('{grain}', day::timestamp)::date, key, sum(requests)::bigint, sum(tokens)::bigint, sum(cost)

@@ -256,7 +256,9 @@ def test_without_its_state_nothing_answers_wrongly(db: psycopg.Connection, dsn: 
         assert "llm-db migrate" in error.value.diag.message_hint, name
 
 
-SUMS = ["rollup.usage", "rollup.sessions", "rollup.hours", "rollup.slowest", "rollup.activity"]
+SUMS = [
+    f"rollup.{name}" for name in ("usage", "sessions", "hours", "slowest", "activity", "deployment_usage", "running")
+]
 # Which rows were not restored, and which reports notice.
 PARTIAL = {
     "sums": (f"TRUNCATE {', '.join(SUMS)}", {"daily_usage", "daily_sessions", "hourly_usage_by_deployment"}),

@@ -465,9 +465,9 @@ class Story:
             if step % 3 == 0:
                 self.check(*self.rng.sample([*QUESTIONS, self.rng.choice(list(COSTS))], 3))
         self.be_quiet()
-        self.check(*QUESTIONS, *COSTS)
+        self.check(*QUESTIONS, *list(COSTS)[::2])
         self.db.execute("CALL ops.refresh_rollups(clock_timestamp())")
-        self.check(*QUESTIONS, *COSTS)
+        self.check(*QUESTIONS, *list(COSTS)[1::2])
         # So it was the rollups that answered.
         assert self.db.execute("SELECT count(*) FROM rollup.notes").fetchone() == (0,)
 

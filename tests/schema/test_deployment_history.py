@@ -35,8 +35,8 @@ def history(db: psycopg.Connection, condition: str = "since > '-infinity'") -> l
 def now_held(db: psycopg.Connection) -> list[tuple]:
     """What the history says of now, for each deployment."""
     return db.execute("""
-        SELECT deployment_id, model_id, gpu_count, environment, status FROM rollup.deployment_spans
-        WHERE since <= clock_timestamp() AND until_time > clock_timestamp() ORDER BY deployment_id
+        SELECT DISTINCT ON (deployment_id) deployment_id, model_id, gpu_count, environment, status
+        FROM llm.deployment_history WHERE since <= clock_timestamp() ORDER BY deployment_id, since DESC
     """).fetchall()
 
 

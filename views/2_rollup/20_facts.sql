@@ -43,17 +43,24 @@ COMMENT ON COLUMN rollup.department_spans.department_id IS '소속 부서';
 COMMENT ON COLUMN rollup.department_spans.since IS '소속 시작 시간: inclusive';
 COMMENT ON COLUMN rollup.department_spans.until_time IS '소속 종료 시간: exclusive; infinity = still there';
 
+-- Each log is held against each span of its deployment. Of GPUs and status, which a program may change every minute,
+-- logs know nothing, so these make no span.
 CREATE OR REPLACE VIEW rollup.deployment_spans AS
 SELECT
-    h.deployment_id,
-    h.model_id,
-    h.gpu_count,
-    h.environment,
-    h.status,
-    h.since,
-    lead(h.since, 1, 'infinity') OVER (PARTITION BY h.deployment_id ORDER BY h.since) AS until_time
-FROM llm.deployment_history AS h;
-COMMENT ON VIEW rollup.deployment_spans IS '배포 이력: llm.deployment_history with the end of each row';
+    m.deployment_id,
+    m.model_id,
+    m.since,
+    lead(m.since, 1, 'infinity') OVER (PARTITION BY m.deployment_id ORDER BY m.since) AS until_time
+FROM (
+    SELECT
+        h.deployment_id,
+        h.model_id,
+        h.since,
+        lag(h.model_id) OVER (PARTITION BY h.deployment_id ORDER BY h.since) AS model_id_before
+    FROM llm.deployment_history AS h
+) AS m
+WHERE m.model_id IS DISTINCT FROM m.model_id_before;
+COMMENT ON VIEW rollup.deployment_spans IS '배포 이력: which model a deployment ran from when to when';
 CALL ops.describe('rollup.deployment_spans', 'llm.deployment_history');
 COMMENT ON COLUMN rollup.deployment_spans.since IS '시작 시간: inclusive';
 COMMENT ON COLUMN rollup.deployment_spans.until_time IS '종료 시간: exclusive; infinity = still so';
