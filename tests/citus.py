@@ -115,6 +115,6 @@ def distributed_template(ending: ExitStack) -> str:
         add_nodes(dsn)
         distribute.distribute(connection, tell=lambda _: None)
         # Who acts as a role is on the workers who it is, and must be let in there.
-        for role in connection.execute("SELECT DISTINCT role_name FROM ops.role_grants").fetchall():
+        for role in connection.execute(r"SELECT rolname FROM pg_roles WHERE rolname LIKE 'llm\_%'").fetchall():
             connection.execute("ALTER ROLE {} LOGIN".format(*role))
     return dsn
