@@ -87,7 +87,8 @@ def copy(admin: psycopg.Connection, source: str, name: str) -> None:
 def drop(admin: psycopg.Connection, name: str) -> None:
     if admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
         clear(admin, name)
-        admin.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+        # By force, as autovacuum comes in all the same.
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def clear(admin: psycopg.Connection, name: str) -> None:
