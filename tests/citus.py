@@ -98,7 +98,8 @@ def drop_on(server: str, name: str) -> None:
 def drop(admin: psycopg.Connection, name: str) -> None:
     if admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
         clear(admin, name)
-        admin.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+        # By force, as autovacuum comes in all the same.
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def clear(admin: psycopg.Connection, name: str) -> None:
@@ -126,7 +127,7 @@ def distributed_template(ending: ExitStack) -> str:
         add_nodes(dsn)
         distribute.distribute(connection, tell=lambda _: None)
         # Who acts as a role is on the workers who it is, and must be let in there.
-        for role in connection.execute("SELECT DISTINCT role_name FROM ops.role_grants").fetchall():
+        for role in connection.execute(r"SELECT rolname FROM pg_roles WHERE rolname LIKE 'llm\_%'").fetchall():
             connection.execute("ALTER ROLE {} LOGIN".format(*role))
     return dsn
 

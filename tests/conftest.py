@@ -30,10 +30,12 @@ ROOT = Path(__file__).parents[1]
 # How the controller tells its xdist workers where the server is.
 PORT_VARIABLE = "LLM_DB_TEST_PG_PORT"
 ONE_NODE = "of one node only"
-# Folders, by why none of it is asked of a cluster. Single tests say so themselves, by the mark `one_node`.
-FOLDERS_OF_ONE_NODE = {
+# Folders and files, by why none of it is asked of a cluster. Single tests say so themselves, by the mark `one_node`.
+OF_ONE_NODE = {
     "operations": "dumps, standbys and newer versions are of each server by itself",
     "fire": "one server is broken there; tests/distribute breaks a cluster",
+    "test_check.py": "it compares with what one node should have; tests/distribute asks `check` there",
+    "test_docs.py": "the pages draw and list what one node has",
 }
 END_SESSIONS = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'
@@ -93,7 +95,7 @@ def of_one_node(item: pytest.Item) -> str | None:
     """Why a test says nothing about a cluster, if so."""
     if marker := item.get_closest_marker("one_node"):
         return marker.args[0]
-    if why := FOLDERS_OF_ONE_NODE.get(item.path.parent.name):
+    if why := OF_ONE_NODE.get(item.path.parent.name) or OF_ONE_NODE.get(item.path.name):
         return why
     if citus.needs_a_cluster.mark not in item.iter_markers() and "template" not in item.fixturenames:
         return "it uses no database, or makes one itself"

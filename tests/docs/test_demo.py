@@ -170,6 +170,7 @@ def test_lies_in_the_180_days_before_the_anchor_and_in_months(built):
     assert one(built, "SELECT count(*) FROM llm.sessions WHERE llm.uuidv7_time(session_id) <> start_time") == 0
 
 
+@pytest.mark.one_node("Citus does not know its question, a correlated subquery")
 def test_usage_count_is_the_number_of_logs(built):
     uses = built.execute(
         "SELECT template_id, usage_count,"

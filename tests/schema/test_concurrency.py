@@ -320,9 +320,10 @@ def test_usage_follows_a_corrected_template(db: psycopg.Connection, company: Com
     assert counts(db) == {b: 4}
     db.execute("UPDATE llm.session_logs SET token_used = 5")
     assert counts(db) == {b: 4}
-    # Into another month: for PostgreSQL a delete and an insert, for the count neither.
-    db.execute("UPDATE llm.session_logs SET session_id = %s", [make_session(db, company, "2024-05-05")])
-    assert counts(db) == {b: 4}
+    if not citus.DSN:
+        # Into another month: for PostgreSQL a delete and an insert, for the count neither.
+        db.execute("UPDATE llm.session_logs SET session_id = %s", [make_session(db, company, "2024-05-05")])
+        assert counts(db) == {b: 4}
     with db.transaction(force_rollback=True):
         db.execute("UPDATE llm.session_logs SET template_id = %s", [a])
         assert counts(db) == {a: 4}

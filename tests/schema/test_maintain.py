@@ -175,7 +175,8 @@ CAUSES: dict[str, tuple[Cause | str, set[str], str]] = {
     ),
     "a lost state": (
         "DELETE FROM rollup.state",
-        {"default rows", "refresh", "sessions retention"},
+        # A cluster's writers look at what lies beside their shards.
+        {"refresh", "sessions retention"} | (set() if citus.DSN else {"default rows"}),
         "rollup.state has lost its row",
     ),
     "a disabled trigger": (

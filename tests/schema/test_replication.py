@@ -3,6 +3,7 @@
 import psycopg
 import pytest
 
+import citus
 from command import llm_db
 from conftest import Company
 
@@ -72,6 +73,7 @@ def test_a_publication_of_all_tables_stops_no_upkeep(published: psycopg.Connecti
     assert published.execute("SELECT count(*) > 0 FROM rollup.usage WHERE month IS NULL").fetchone() == (True,)
 
 
+@citus.not_rolled_back
 def test_a_publication_of_all_tables_stops_no_migration(published: psycopg.Connection, dsn: str) -> None:
     """On the way down, grants on what goes are kept in the ledger, and given back on the way up."""
     published.execute("GRANT SELECT ON ops.rollups TO llm_analyst")

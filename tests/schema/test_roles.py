@@ -87,11 +87,11 @@ REWRITES = [
     "UPDATE llm.session_logs SET token_used = 0",
     "UPDATE llm.session_logs SET token_used = NULL",
     "UPDATE llm.session_logs SET token_used = token_used + 1 WHERE log_sequence = 1",
-    "UPDATE llm.session_logs SET response_time = response_time + interval '1 ms'",
+    "UPDATE llm.session_logs SET response_time = '2026-01-01Z' WHERE response_time IS NOT NULL",
     "UPDATE llm.session_logs SET response_time = NULL, token_used = 100",
     "UPDATE llm.session_logs SET request_prompt_s3_path = 's3://other/in'",
     "UPDATE llm.session_logs SET response_s3_path = NULL",
-    "UPDATE llm.sessions SET end_time = end_time + interval '1 s'",
+    "UPDATE llm.sessions SET end_time = '2026-01-01Z' WHERE end_time IS NOT NULL",
     "UPDATE llm.sessions SET end_time = now() + interval '1 h', status = 'aborted'",
     "UPDATE llm.sessions SET status = 'error' WHERE end_time IS NOT NULL",
     "UPDATE llm.sessions SET end_time = NULL, status = 'running'",
@@ -351,7 +351,9 @@ def test_no_question_makes_a_report_name_people(db: psycopg.Connection, connect:
     told: list[str] = []
     analyst.add_notice_handler(lambda notice: told.append(notice.message_primary))
     seen = 0
-    for condition in CONDITIONS:
+    # On a cluster requests are not asked together with what another report says of local tables.
+    conditions = [condition for condition in CONDITIONS if not citus.DSN or " FROM " not in condition]
+    for condition in conditions:
         assert analyst.execute(NAMED + condition).fetchall() == [], condition
         if not citus.DSN:
             # Citus explains what it fetches with the reader's own rights, and refuses.
@@ -359,7 +361,7 @@ def test_no_question_makes_a_report_name_people(db: psycopg.Connection, connect:
             told += [line for (line,) in analyst.execute(explain) if MARK not in condition]
         seen += bool(reader.execute(NAMED + condition).fetchall())
     # It is the reader's right that makes the difference.
-    assert seen >= len(CONDITIONS) - 2
+    assert seen >= len(conditions) - 2
     for statement in (
         "SELECT user_name::integer FROM reporting.requests",
         "SELECT user_email::uuid FROM reporting.dormant_accounts",

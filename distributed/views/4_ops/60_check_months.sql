@@ -5,6 +5,7 @@ CREATE OR REPLACE FUNCTION ops.check_rows_in_default()
 RETURNS TABLE (level text, object text, detail text, what_to_do text)
 LANGUAGE plpgsql
 STABLE
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     of_table text;
@@ -31,6 +32,7 @@ CREATE OR REPLACE FUNCTION ops.check_broken_month()
 RETURNS TABLE (level text, object text, detail text, what_to_do text)
 LANGUAGE plpgsql
 STABLE
+SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN QUERY

@@ -5,6 +5,7 @@ CREATE OR REPLACE FUNCTION ops.check_late_refresh()
 RETURNS TABLE (level text, object text, detail text, what_to_do text)
 LANGUAGE plpgsql
 STABLE
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     border constant timestamptz := (SELECT greatest(s.closed_before, '2000-01-01 00:00Z') FROM rollup.state AS s);

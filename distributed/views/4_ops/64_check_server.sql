@@ -4,6 +4,7 @@ CREATE OR REPLACE FUNCTION ops.check_prepared_transaction()
 RETURNS TABLE (level text, object text, detail text, what_to_do text)
 LANGUAGE plpgsql
 STABLE
+SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN QUERY

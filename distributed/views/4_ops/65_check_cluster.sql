@@ -3,6 +3,7 @@ CREATE OR REPLACE FUNCTION ops.check_silent_node()
 RETURNS TABLE (level text, object text, detail text, what_to_do text)
 LANGUAGE plpgsql
 STABLE
+SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN QUERY
@@ -24,6 +25,7 @@ CREATE OR REPLACE FUNCTION ops.check_uneven_shards()
 RETURNS TABLE (level text, object text, detail text, what_to_do text)
 LANGUAGE plpgsql
 STABLE
+SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN QUERY
@@ -54,6 +56,7 @@ CREATE OR REPLACE FUNCTION ops.check_lost_settings()
 RETURNS TABLE (level text, object text, detail text, what_to_do text)
 LANGUAGE plpgsql
 STABLE
+SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN QUERY
