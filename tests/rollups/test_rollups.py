@@ -235,7 +235,7 @@ class Story:
     def __init__(self, db: psycopg.Connection, dsn: str, seed: int) -> None:
         self.db, self.dsn, self.rng = db, dsn, random.Random(seed)
         self.told: list[str] = []
-        self.writers = [self.connect("-c lock_timeout=100ms") for _ in range(4)]
+        self.writers = [self.connect() for _ in range(4)]
         self.checker = self.connect()
         # Whoever holds the lock of the rollups halts a refresh between two of its transactions.
         self.halter = self.connect()
@@ -259,6 +259,9 @@ class Story:
         if not in_transaction(writer):
             isolation = self.rng.choice(ISOLATIONS)
             writer.execute(f"BEGIN ISOLATION LEVEL {isolation}")
+            # A worker, where the locks of logs are, hears of what is set in a transaction only.
+            writer.execute("SET LOCAL citus.propagate_set_commands = 'local'")
+            writer.execute("SET LOCAL lock_timeout = '100ms'")
             self.tell(number, "begins", isolation)
             if self.rng.random() < 0.4:
                 # Nobody waits for a reader: what it writes later, it writes with an old snapshot.
