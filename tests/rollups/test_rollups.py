@@ -353,7 +353,7 @@ class Story:
         for pid in self.refreshes.values():
             how = self.rng.choice(["pg_cancel_backend", "pg_terminate_backend"])
             self.tell(how)
-            self.db.execute(f"SELECT {how}(%s)", [pid])
+            self.db.execute(f"SELECT {how}(%s::integer)", [pid])
 
     def be_quiet(self) -> None:
         """Ends what is under way."""
