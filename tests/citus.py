@@ -66,6 +66,8 @@ def cluster_database(copy_of: str | None = None) -> Iterator[str]:
                 copy(admin, conninfo_to_dict(copy_of)["dbname"], name)
         if copy_of is not None:
             with psycopg.connect(dsn, autocommit=True) as connection:
+                # The copy would be told to a new worker by the name of the other.
+                connection.execute("DELETE FROM pg_dist_object WHERE classid = 'pg_database'::regclass")
                 for setting, value in distribute.SETTINGS.items():
                     connection.execute(f"ALTER DATABASE {name} SET citus.{setting} = {value}")
         yield dsn

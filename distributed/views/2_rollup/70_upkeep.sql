@@ -5,7 +5,7 @@
 -- pg_prepared_xacts say, a transaction that is prepared between the two, or whose process has gone on to its next one,
 -- would go by another name than before, and one that was waited for would be taken for over. Who has a lock and no id
 -- yet has written nothing, so its triggers are still to ask what has to be noted.
-CREATE OR REPLACE FUNCTION rollup.writers()
+CREATE OR REPLACE FUNCTION cluster.writers()
 RETURNS SETOF text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -53,6 +53,19 @@ BEGIN
     END LOOP;
 END
 $$;
+
+COMMENT ON FUNCTION cluster.writers() IS 'As rollup.writers(), on all servers: each as node:id';
+REVOKE ALL ON FUNCTION cluster.writers() FROM public;
+
+-- A function that names a table of the coordinator stays there. Citus would take any other to the workers, and then not
+-- have it replaced by the one of one node, which is made first whenever a migrate makes this file anew.
+CREATE OR REPLACE FUNCTION rollup.writers()
+RETURNS SETOF text
+LANGUAGE sql
+STABLE
+BEGIN ATOMIC
+    SELECT w FROM cluster.writers() AS w WHERE 'llm.users'::regclass IS NOT NULL;
+END;
 
 CREATE OR REPLACE FUNCTION rollup.is_rolled_up(month date, log_days date [], session_days date [])
 RETURNS boolean
