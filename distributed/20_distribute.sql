@@ -31,6 +31,7 @@ $$;
 -- functions do when they are replaced.
 SELECT create_distributed_function(f)
 FROM unnest(ARRAY[
+    'llm.uuidv7_floor(timestamptz)',
     'llm.uuidv7_time(uuid)', 'ops.erased(text, text, text)', 'rollup.bigint_sum(bigint)',
     'rollup.known_latency(interval)',
     'rollup.known_time(timestamptz)', 'rollup.known_tokens(bigint)', 'rollup.latency_bucket(bigint)'

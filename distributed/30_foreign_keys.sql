@@ -12,6 +12,9 @@ ALTER TABLE llm.session_logs ADD CONSTRAINT session_logs_config_id_fkey FOREIGN 
 REFERENCES cluster.model_configs (config_id);
 ALTER TABLE llm.session_logs ADD CONSTRAINT session_logs_template_id_fkey FOREIGN KEY (template_id)
 REFERENCES cluster.prompt_templates_base (template_id);
+-- A template that was used stays, as on one node.
+ALTER TABLE cluster.template_uses ADD CONSTRAINT prompt_template_uses_template_id_fkey FOREIGN KEY (template_id)
+REFERENCES cluster.prompt_templates_base (template_id);
 DO $$
 DECLARE
     logs text;

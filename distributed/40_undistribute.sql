@@ -1,5 +1,9 @@
 -- Run on a cluster only, to leave it. Nobody else is at work: every note can be collected, every counter added up.
 SELECT cluster.collect_notes();
+-- What views/3_reporting/00_requests.sql gives on a cluster.
+REVOKE USAGE ON SCHEMA llm, rollup FROM llm_analyst;
+REVOKE ALL ON llm.session_logs FROM llm_analyst;
+REVOKE ALL ON llm.sessions FROM llm_analyst;
 -- In slot 0, which no transaction takes.
 DO $$
 DECLARE

@@ -16,7 +16,15 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from llm_db import database, distribute, migrate
 
 DSN = os.environ.get("LLM_DB_CITUS_DSN", "")
-needs_a_cluster = pytest.mark.skipif(not DSN, reason="LLM_DB_CITUS_DSN names no Citus cluster")
+# What a table takes, as it is asked of the server itself.
+SIZE = "pg_total_relation_size(oid)" + (" + citus_total_relation_size(oid, false)" if DSN else "")
+NO_CLUSTER = "LLM_DB_CITUS_DSN names no Citus cluster"
+needs_a_cluster = pytest.mark.skipif(not DSN, reason=NO_CLUSTER)
+
+deadlock_of_orders = pytest.mark.one_node("appends in opposite orders are deadlocks there, of which Citus ends one")
+no_publication = pytest.mark.one_node("nothing is published of what lies on workers")
+not_rolled_back = pytest.mark.one_node("what was distributed is rolled back after `llm-db distribute --undo` only")
+session_id_stays = pytest.mark.one_node("what shards are cut by cannot be changed")
 
 
 def has(dsn: str) -> bool:
@@ -97,8 +105,16 @@ def clear(admin: psycopg.Connection, name: str) -> None:
 @cache
 def distributed_template(ending: ExitStack) -> str:
     dsn = ending.enter_context(cluster_database())
-    with database.connect(database.Target(dsn, "the tests")) as connection:
+    with (
+        psycopg.connect(servers()[0], autocommit=True) as turn,
+        database.connect(database.Target(dsn, "the tests")) as connection,
+    ):
+        # Citus gives all roles to the workers, where two that do so at once collide.
+        turn.execute("SELECT pg_advisory_lock(1)")
         migrate.migrate(connection, tell=lambda _: None)
         add_nodes(dsn)
         distribute.distribute(connection, tell=lambda _: None)
+        # Who acts as a role is on the workers who it is, and must be let in there.
+        for role in connection.execute(r"SELECT rolname FROM pg_roles WHERE rolname LIKE 'llm\_%'").fetchall():
+            connection.execute("ALTER ROLE {} LOGIN".format(*role))
     return dsn

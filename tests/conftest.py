@@ -4,6 +4,7 @@ LLM_DB_TEST_PG_BIN names another server's bin folder, to test on an older Postgr
 """
 
 import os
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -28,6 +29,12 @@ from llm_db import database, migrate
 ROOT = Path(__file__).parents[1]
 # How the controller tells its xdist workers where the server is.
 PORT_VARIABLE = "LLM_DB_TEST_PG_PORT"
+ONE_NODE = "of one node only"
+# Folders, by why none of it is asked of a cluster. Single tests say so themselves, by the mark `one_node`.
+FOLDERS_OF_ONE_NODE = {
+    "operations": "dumps, standbys and newer versions are of each server by itself",
+    "fire": "one server is broken there; tests/distribute breaks a cluster",
+}
 END_SESSIONS = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'
 """
@@ -40,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The table of docs/reliability.md."""
+    """The table of docs/reliability.md; what was not asked of a cluster, or of one node."""
     lines = [
         value
         for report in terminalreporter.getreports("passed")
@@ -49,6 +56,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     ]
     if lines:
         terminalreporter.write_line("\n".join([kills.HEAD, *lines]))
+    for reason, told in (
+        (citus.NO_CLUSTER, "tests of a cluster were skipped: LLM_DB_CITUS_DSN names none"),
+        (ONE_NODE, "tests of one node only were skipped: LLM_DB_CITUS_DSN names a cluster"),
+    ):
+        if skipped := sum(reason in str(report.longrepr) for report in terminalreporter.getreports("skipped")):
+            terminalreporter.write_line(f"{skipped:,} {told}")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -73,13 +86,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if not marker.args:
                 raise pytest.UsageError(f"{item.nodeid} is marked `{marker.name}` and does not say why")
         if citus.DSN and (why := of_one_node(item)):
-            item.add_marker(pytest.mark.skip(reason=f"of one node only: {why}"))
+            item.add_marker(pytest.mark.skip(reason=f"{ONE_NODE}: {why}"))
 
 
 def of_one_node(item: pytest.Item) -> str | None:
     """Why a test says nothing about a cluster, if so."""
     if marker := item.get_closest_marker("one_node"):
         return marker.args[0]
+    if why := FOLDERS_OF_ONE_NODE.get(item.path.parent.name):
+        return why
     if citus.needs_a_cluster.mark not in item.iter_markers() and "template" not in item.fixturenames:
         return "it uses no database, or makes one itself"
     return None
@@ -177,7 +192,13 @@ def refused(db: psycopg.Connection, constraint: str) -> Iterator[None]:
     """What is done within must be refused, by the constraint of this name. The session is usable afterwards."""
     with pytest.raises(psycopg.errors.IntegrityError) as error, db.transaction():
         yield
-    assert error.value.diag.constraint_name == constraint, str(error.value)
+    assert violated(error.value) == constraint, str(error.value)
+
+
+def violated(error: psycopg.Error) -> str | None:
+    """The name of the rule. Of what a cluster's worker refuses it stands in the text, behind it the shard's number."""
+    told = re.search(r'constraint "(.+?)(?:_\d{6,})?"', str(error)) if citus.DSN else None
+    return error.diag.constraint_name or (told[1] if told else None)
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,13 @@ from llm_db.session import Session
 
 # Of the database from then on. Triggers on distributed tables write beside their shards only. What one statement does
 # on many shards it does one after the other, so that another of its transaction may write there too. That a view or a
-# routine stays on the coordinator is as it should be.
+# routine stays on the coordinator is as it should be. A session that is asked for by its key is not fetched before it
+# is joined: reporting.session_summaries could not be read so.
 SETTINGS = {
     "enable_unsafe_triggers": "on",
     "multi_shard_modify_mode": "sequential",
     "enable_unsupported_feature_messages": "off",
+    "local_table_join_policy": "'prefer-local'",
 }
 MAKE = {
     "making what lies beside them": "10_tables.sql",

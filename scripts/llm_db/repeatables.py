@@ -48,8 +48,10 @@ DESCRIBES = re.compile(r"^CALL ops\.describe\(\s*'[^']*'((?:,\s*'[^']*')*)\s*\);
 ROOTS = (sql_root() / "views", sql_root() / "distributed" / "views")
 
 # CREATE OR REPLACE cannot make this of what is there. A trigger of another kind is an "object that exists", and a call
-# is ambiguous while the routine that another one replaces is still there.
+# is ambiguous while the routine that another one replaces is still there. Citus replaces no function that views on
+# distributed tables call by one that names a local table, not even until what a cluster has instead comes behind it.
 REFUSED = (
+    psycopg.errors.FeatureNotSupported,
     psycopg.errors.InvalidFunctionDefinition,
     psycopg.errors.InvalidTableDefinition,
     psycopg.errors.WrongObjectType,

@@ -42,7 +42,18 @@ $$
 READS = """
 SELECT
     coalesce(has_schema_privilege(to_regnamespace('reporting'), 'USAGE'), false),
-    coalesce(has_schema_privilege(to_regnamespace('llm'), 'USAGE'), false)
+    EXISTS (
+        SELECT 1
+        FROM pg_catalog.pg_class AS c
+        WHERE c.relnamespace = to_regnamespace('llm') AND c.relkind IN ('r', 'p', 'v')
+            AND has_schema_privilege(c.relnamespace, 'USAGE')
+            AND (
+                has_table_privilege(c.oid, 'SELECT, INSERT, UPDATE, DELETE')
+                OR has_any_column_privilege(c.oid, 'INSERT, UPDATE')
+                -- On a cluster, who reads reports has what they show of these.
+                OR c.relname NOT IN ('sessions', 'session_logs') AND has_any_column_privilege(c.oid, 'SELECT')
+            )
+    )
 """
 
 

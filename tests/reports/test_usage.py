@@ -478,14 +478,15 @@ def test_slowest_requests_name_presets_and_templates_in_full(counted: psycopg.Co
 
 
 # Three months of requests: of 2 projects and none, of latencies that spread over six orders of magnitude.
-QUARTER = """
-WITH begun AS (
-    INSERT INTO llm.sessions (session_id, user_id, project_id, start_time, end_time, session_type, status)
-    SELECT llm.uuidv7(t), 11, nullif(n % 3, 0), t, t + interval '1 hour', 'test', 'completed'
-    FROM generate_series(0, 1199) AS n
-    CROSS JOIN LATERAL (SELECT '2024-01-01 00:00Z'::timestamptz + n * interval '2 hours' AS t) AS s
-    RETURNING session_id, start_time
-)
+QUARTER = ("""
+CREATE TEMPORARY TABLE begun ON COMMIT DROP AS
+SELECT llm.uuidv7(t) AS session_id, t AS start_time, n
+FROM generate_series(0, 1199) AS n
+CROSS JOIN LATERAL (SELECT '2024-01-01 00:00Z'::timestamptz + n * interval '2 hours' AS t) AS s
+""", """
+INSERT INTO llm.sessions (session_id, user_id, project_id, start_time, end_time, session_type, status)
+SELECT session_id, 11, nullif(n % 3, 0), start_time, start_time + interval '1 hour', 'test', 'completed' FROM begun
+""", """
 INSERT INTO llm.session_logs (
     session_id, log_sequence, request_time, response_time, deployment_id, config_id, template_id, token_used
 )
@@ -493,8 +494,8 @@ SELECT
     session_id, i, start_time + i * interval '1 minute',
     CASE WHEN i < 5 THEN start_time + i * interval '1 minute' + exp(random() * 14) * interval '1 ms' END,
     1 + i % 2, nullif(i, 1) * 0 + 1, 1 + i % 3, 10
-FROM begun CROSS JOIN generate_series(1, 5) AS i
-"""
+FROM begun CROSS JOIN generate_series(1, 5) AS i ORDER BY begun.n, i
+""")  # fmt: skip
 
 
 @pytest.fixture
@@ -504,7 +505,9 @@ def quarter(db: psycopg.Connection) -> psycopg.Connection:
     for month in ("2024-01-01", "2024-02-01", "2024-03-01", "2024-04-01"):
         db.execute("SELECT llm.create_month(%s)", [month])
     db.execute("SELECT setseed(0.42)")
-    db.execute(QUARTER)
+    with db.transaction():
+        for statement in QUARTER:
+            db.execute(statement)
     db.execute("CALL ops.refresh_rollups('2024-04-01Z')")
     db.execute("ANALYZE")
     return db

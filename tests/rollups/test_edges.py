@@ -114,6 +114,7 @@ def test_an_old_snapshot_moves_somebody_who_had_no_sessions(
     assert_exact(modelled)
 
 
+@pytest.mark.one_node("no snapshot reaches over several servers")
 def test_an_old_snapshot_adds_nothing_to_a_session_it_does_not_see(
     modelled: psycopg.Connection, other: psycopg.Connection, company: Company
 ) -> None:
@@ -216,6 +217,7 @@ def test_a_second_refresh_announces_more_and_is_cut_off(
     assert_exact(modelled)
 
 
+@pytest.mark.one_node("Citus prepares transactions itself")
 def test_a_transaction_is_prepared_while_a_refresh_waits_for_it(
     modelled: psycopg.Connection, other: psycopg.Connection, dsn: str, company: Company
 ) -> None:
@@ -360,6 +362,7 @@ def test_days_and_hours_of_a_time_zone(
         assert_exact(modelled, "usage", "hours")
 
 
+@pytest.mark.one_node("auto_explain of nested statements loses a worker's part of a transaction")
 def test_what_reads_logs_is_not_compiled(modelled: psycopg.Connection, company: Company) -> None:
     modelled.execute("SET jit = on")
     if not modelled.execute("SELECT pg_jit_available()").fetchone()[0]:

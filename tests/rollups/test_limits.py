@@ -74,8 +74,8 @@ def views(db: psycopg.Connection) -> list[str]:
 def every_report_answers(db: psycopg.Connection) -> None:
     db.execute("SET statement_timeout = '30 s'")
     for view in views(db):
-        # On the server: a client need not know a time of before Christ.
-        db.execute(f"SELECT count(v::text) FROM reporting.{view} AS v")
+        # On the server: a client need not know a time of before Christ. A cluster's workers know no row of a view.
+        db.execute(f"SELECT count(v::text) FROM (SELECT * FROM reporting.{view} OFFSET 0) AS v")
     db.execute("RESET statement_timeout")
 
 

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+import citus
 from command import llm_db
 from conftest import Company
 
@@ -181,7 +182,7 @@ def acting_as(db: psycopg.Connection, grants: str) -> Iterator[str]:
     """A role of its own, as which the session acts."""
     name = f"role_{uuid.uuid4().hex}"
     role = sql.Identifier(name)
-    db.execute(sql.SQL("CREATE ROLE {}").format(role))
+    db.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
     db.execute(sql.SQL(grants).format(role))
     db.execute(sql.SQL("SET ROLE {}").format(role))
     try:
@@ -310,6 +311,7 @@ def test_an_auditor_reads_the_history_of_a_row_and_of_a_day(db: psycopg.Connecti
     db.execute("UPDATE llm.models SET model_type = 'code'")
     db.execute("SELECT audit.create_months(0)")
     db.execute("UPDATE llm.users SET is_active = true")
+    db.execute("DELETE FROM llm.sessions")
     db.execute("TRUNCATE llm.users CASCADE")
     # 16:00 in UTC is the next day in Seoul.
     db.execute(
@@ -458,6 +460,7 @@ def test_old_months_go_and_that_is_written_down(db: psycopg.Connection, company:
     assert names[-1] == "audit.changes_default"
 
 
+@citus.not_rolled_back
 def test_a_rollback_refuses_while_anything_is_on_record(db: psycopg.Connection, dsn: str, company: Company) -> None:
     rollback = ("rollback", "--to", "0029", "--yes", "--dsn", dsn)
     done = llm_db(*rollback)

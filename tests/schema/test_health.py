@@ -11,8 +11,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from command import ROOT, documented, llm_db, shell
+import citus
+from command import ROOT, documented, drop_role, llm_db, shell
 from conftest import found_company, fresh_database
+from llm_db import distribute
 
 HEALTH = "SELECT name, level, object, detail, what_to_do FROM ops.health"
 
@@ -118,6 +120,26 @@ def prepared_transaction(db: psycopg.Connection) -> Iterator[None]:
 
 
 @contextmanager
+def left_behind(db: psycopg.Connection) -> Iterator[None]:
+    """What Citus prepared on a worker, whose coordinator then knew no more of it."""
+    other_threshold(db, "prepared_transaction", "'00:05:00'", "'00:00:00'")
+    with psycopg.connect(citus.databases(dsn_of(db))[1], autocommit=True) as worker:
+        worker.execute("BEGIN; PREPARE TRANSACTION 'citus_0_1_1_1'")
+        yield
+        assert worker.execute("SELECT count(*) FROM pg_prepared_xacts WHERE gid = 'citus_0_1_1_1'").fetchone() == (0,)
+
+
+@contextmanager
+def silent_node(db: psycopg.Connection) -> Iterator[None]:
+    worker = make_conninfo(citus.databases(dsn_of(db))[1], dbname="postgres")
+    with psycopg.connect(worker, autocommit=True) as other:
+        other.execute(f"ALTER DATABASE {db.info.dbname} ALLOW_CONNECTIONS false")
+        yield
+        other.execute(f"ALTER DATABASE {db.info.dbname} ALLOW_CONNECTIONS true")
+    assert found(db, "silent_node") == []
+
+
+@contextmanager
 def replication_slot(db: psycopg.Connection) -> Iterator[None]:
     other_threshold(db, "replication_slot", "'1 GB'", "'-1 kB'")
     name = f"slot_{uuid.uuid4().hex}"
@@ -137,7 +159,12 @@ def owner_without_rights(db: psycopg.Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        db.execute(f"REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}")
+        drop_role(dsn_of(db), role)
+
+
+def lose_settings(db: psycopg.Connection) -> None:
+    for name in distribute.SETTINGS:
+        db.execute(f"ALTER DATABASE {db.info.dbname} RESET citus.{name}")
 
 
 Cause = str | Callable[[psycopg.Connection], object]
@@ -188,8 +215,17 @@ CAUSES: dict[str, tuple[str, Cause]] = {
     "wrong_clock": ("error", "UPDATE rollup.state SET closed_before = now() + interval '1 hour'"),
     "xid_age": ("warning", lambda db: other_threshold(db, "xid_age", "1.5", "-1")),
 }  # fmt: skip
+# Of a cluster only.
+if citus.DSN:
+    CAUSES |= {
+        "lost_settings": ("error", lose_settings),
+        "silent_node": ("error", silent_node),
+        "uneven_shards": ("warning", "SELECT citus_move_shard_placement(s.shardid, s.nodename, s.nodeport, n.nodename,"
+            " n.nodeport, 'block_writes') FROM (SELECT * FROM citus_shards WHERE table_name = 'llm.sessions'::regclass"
+            " ORDER BY shardid LIMIT 1) AS s, pg_dist_node AS n WHERE n.groupid > 0 AND n.nodeport <> s.nodeport"),
+    }  # fmt: skip
 # What these say stays: the threshold is wrong here, and not the database.
-INCURABLE = {"growth", "multixact_age", "multixact_members", "xid_age"}
+INCURABLE = {"growth", "multixact_age", "multixact_members", "silent_node", "xid_age"}
 
 
 @contextmanager
@@ -244,6 +280,7 @@ def to_do_here(db: psycopg.Connection, rows: list[tuple[str, ...]]) -> list[tupl
 
 # The other level of those that have two, and other ways to the same.
 ALSO: list[tuple[str, str, Cause]] = [
+    pytest.param("prepared_transaction", "warning", left_behind, marks=citus.needs_a_cluster),
     ("autovacuum_off", "error", "SET track_counts = off"),
     ("disabled_trigger", "error", "ALTER TABLE llm.users DISABLE TRIGGER ALL"),
     ("invalid_index", "error", "CREATE UNIQUE INDEX users_last_login_key ON llm.users (last_login);"
@@ -278,7 +315,7 @@ def test_another_cause_shows_too(healthy: psycopg.Connection, name: str, level: 
     with caused(healthy, cause):
         rows = found(healthy, name)
         assert {told for told, *_ in rows} == {level}
-        if (name, level, cause) in ALSO and "ALTER SYSTEM" not in rows[0][3]:
+        if (name, level, cause) not in INCURABLE_ALSO and "ALTER SYSTEM" not in rows[0][3]:
             for *_, what_to_do in rows:
                 carry_out(healthy, what_to_do)
             assert found(healthy, name) == []
@@ -353,7 +390,9 @@ def test_a_check_that_would_wait_for_a_lock_says_so(healthy: psycopg.Connection)
 def test_a_strangers_check_is_not_run(healthy: psycopg.Connection) -> None:
     """It would be run with the owner's rights."""
     role = f"stranger_{uuid.uuid4().hex}"
-    healthy.execute(f"CREATE ROLE {role}; GRANT CREATE, USAGE ON SCHEMA ops TO {role}; SET ROLE {role}")
+    healthy.execute(f"CREATE ROLE {role} LOGIN")
+    healthy.execute(f"GRANT CREATE, USAGE ON SCHEMA ops TO {role}")
+    healthy.execute(f"SET ROLE {role}")
     healthy.execute(BROKEN)
     healthy.execute("RESET ROLE")
     try:
@@ -369,8 +408,7 @@ def test_sizes_are_those_of_the_months_and_go_on_in_a_line(healthy: psycopg.Conn
     growth(healthy)
     sizes = dict(
         healthy.execute(
-            "SELECT relname, pg_total_relation_size(oid) FROM pg_class"
-            " WHERE relkind = 'r' AND relname ~ '^sessions_(2|def)'"
+            f"SELECT relname, {citus.SIZE} FROM pg_class WHERE relkind = 'r' AND relname ~ '^sessions_(2|def)'"
         ).fetchall()
     )
     query = (
@@ -419,9 +457,14 @@ def test_the_page_says_of_each_check_what_its_comment_says(healthy: psycopg.Conn
         FROM pg_proc WHERE pronamespace = 'ops'::regnamespace AND proname ~ '^check_'
     """
     listed = healthy.execute(query).fetchone()[0]
-    page = (ROOT / "docs" / "health.md").read_text(encoding="utf-8")
-    shown = page.split("<!-- checks: begin -->\n")[1].split("\n<!-- checks: end -->")[0]
-    assert shown == f"| Check | Finds |\n|---|---|\n{listed}"
+    shown = []
+    for page in ("health.md", "distribute.md")[: 2 if citus.DSN else 1]:
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        head, _, *rows = text.split("<!-- checks: begin -->\n")[1].split("\n<!-- checks: end -->")[0].split("\n")
+        assert head == "| Check | Finds |"
+        assert rows == sorted(rows)
+        shown += rows
+    assert sorted(shown) == sorted(listed.split("\n"))
 
 
 def test_the_page_for_prometheus(healthy: psycopg.Connection, tmp_path: Path) -> None:

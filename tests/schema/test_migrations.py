@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+import citus
 from cluster import server_bin
 from conftest import found_company, fresh_database
 from llm_db import database, errors, files, migrate, objects, repeatables
@@ -101,6 +102,7 @@ def row_counts(db: psycopg.Connection) -> dict[str, int]:
     return {table: db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}
 
 
+@pytest.mark.one_node("`check` compares it, in tests/distribute")
 def test_state_and_migrations_give_the_same_catalog(server: str, dsn: str) -> None:
     with fresh_database(server) as state:
         with psycopg.connect(state, autocommit=True) as db:
@@ -149,6 +151,7 @@ def below(name: str) -> str:
     return KNOWN[KNOWN.index(name) - 1] if name != KNOWN[0] else "none"
 
 
+@citus.not_rolled_back
 @pytest.mark.parametrize("to", [KNOWN[-2], RELEASED])
 def test_everything_comes_back_after_a_rollback(dsn: str, to: str) -> None:
     after = catalog(dsn)
@@ -197,6 +200,7 @@ def one_of_each(server: str, template: str) -> Iterator[str]:
         yield dsn
 
 
+@citus.not_rolled_back
 @pytest.mark.parametrize("number", range(len(LOSING)), ids=LOSING)
 def test_rollback_refuses_to_lose_rows(one_of_each: str, number: int) -> None:
     with psycopg.connect(one_of_each, autocommit=True) as db:
@@ -210,6 +214,7 @@ def test_rollback_refuses_to_lose_rows(one_of_each: str, number: int) -> None:
         assert catalog(one_of_each) == before
 
 
+@citus.not_rolled_back
 def test_what_cannot_be_worked_out_again_is_not_rolled_back(dsn: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as db:
         january = "INSERT INTO rollup.sessions SELECT day, day, 1, 1, 1, 1, 1, 1, false, 'test', 'completed'"
@@ -237,6 +242,7 @@ def test_what_cannot_be_worked_out_again_is_not_rolled_back(dsn: str) -> None:
         down(dsn, "0011")
 
 
+@citus.not_rolled_back
 def test_emptied_tables_roll_back_one_by_one(dsn: str) -> None:
     """Each guard asks about its own tables only: what lies beneath keeps its rows."""
     down(dsn, "0029")
@@ -273,6 +279,7 @@ def test_migrations_depend_on_what_they_need() -> None:
         assert earlier < later
 
 
+@pytest.mark.one_node("`llm-db distribute` makes what is there")
 def test_views_are_made_by_psql_too(dsn: str) -> None:
     """In the order of their paths, and twice, as CREATE OR REPLACE promises."""
     before = catalog(dsn)

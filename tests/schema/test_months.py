@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from psycopg import errors, sql
 
+import citus
 from command import eventually
 from conftest import Company, refused
 
@@ -143,6 +144,7 @@ def test_a_month_whose_logs_lost_their_foreign_key(db: psycopg.Connection, compa
     assert stored(db) == (1, 0)
 
 
+@pytest.mark.one_node("Citus detaches no partition CONCURRENTLY")
 @pytest.mark.parametrize("table", ["sessions", "session_logs"])
 def test_a_month_that_is_being_detached(db: psycopg.Connection, dsn: str, company: Company, table: str) -> None:
     """DETACH ... CONCURRENTLY was cut off while it waited for a reader. It needs a table without DEFAULT."""
@@ -197,6 +199,7 @@ MOVES = (
 )
 
 
+@citus.session_id_stays
 @pytest.mark.parametrize("statement", MOVES)
 def test_logs_never_lose_their_session(db: psycopg.Connection, company: Company, statement: str) -> None:
     db.execute("DELETE FROM llm.sessions")
@@ -210,6 +213,7 @@ def test_logs_never_lose_their_session(db: psycopg.Connection, company: Company,
     assert db.execute("SELECT * FROM llm.session_logs").fetchall() == before
 
 
+@citus.session_id_stays
 @pytest.mark.parametrize("isolation", psycopg.IsolationLevel)
 def test_nor_by_a_transaction_that_cannot_see_them(
     db: psycopg.Connection, dsn: str, company: Company, isolation: psycopg.IsolationLevel
@@ -228,6 +232,7 @@ def test_nor_by_a_transaction_that_cannot_see_them(
     assert db.execute("SELECT count(*) FROM llm.session_logs").fetchone() == (1,)
 
 
+@citus.session_id_stays
 def test_a_session_without_logs_may_have_another_id_of_its_month(db: psycopg.Connection, company: Company) -> None:
     db.execute("CALL llm.create_months('2024-03-01', '2024-04-01')")
     session = begin(db, company, "2024-03-10 00:00Z")
@@ -235,6 +240,7 @@ def test_a_session_without_logs_may_have_another_id_of_its_month(db: psycopg.Con
     assert db.execute(new, [session]).rowcount == 1
 
 
+@citus.session_id_stays
 def test_a_log_moves_to_a_session_of_another_month(db: psycopg.Connection, company: Company) -> None:
     db.execute("CALL llm.create_months('2024-03-01', '2024-04-01')")
     write(db, company, "2024-03-10 00:00Z")
@@ -252,11 +258,12 @@ CHANGES = {
         "CREATE TABLE llm.sessions_2024_03 (LIKE llm.sessions INCLUDING ALL)",
         "SELECT ops.repair_month('2024-03-01')",
     ),
-    "made where there is a publication": (
+    "made where there is a publication": pytest.param(
         "CREATE PUBLICATION subscribers FOR TABLE llm.sessions, llm.session_logs",
         "SELECT llm.create_month('2024-03-01')",
+        marks=citus.no_publication,
     ),
-    "filled beside the others": (
+    "filled beside the others": pytest.param(
         "CREATE TABLE public.kept AS SELECT session_id, user_id, session_type, start_time, end_time, status"
         " FROM llm.sessions; DELETE FROM llm.sessions; SELECT llm.begin_months('{2024-03-01}');"
         " INSERT INTO llm.sessions_beside (session_id, user_id, session_type, start_time, end_time, status)"
@@ -265,6 +272,7 @@ CHANGES = {
         " SELECT session_id, n, (SELECT min(deployment_id) FROM llm.deployments), start_time"
         " FROM public.kept CROSS JOIN generate_series(1, 2) AS n",
         "SELECT llm.attach_months()",
+        marks=pytest.mark.one_node("months are filled where they are"),
     ),
 }
 STATEMENTS = {

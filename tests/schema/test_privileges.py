@@ -11,6 +11,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+import citus
 from command import ROOT, drop_role, llm_db
 from conftest import Company, found_company, fresh_database
 
@@ -25,7 +26,7 @@ GRANT INSERT, UPDATE ON llm.sessions, llm.session_logs TO {role};
 def service(db: psycopg.Connection) -> Iterator[sql.Identifier]:
     """A login of the platform's service. Roles are the server's, so its name is its own."""
     role = sql.Identifier(f"service_{uuid.uuid4().hex}")
-    db.execute(sql.SQL("CREATE ROLE {}").format(role))
+    db.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
     db.execute(sql.SQL(SERVICE_GRANTS).format(role=role))
     yield role
     db.execute("RESET ROLE")
@@ -234,6 +235,12 @@ def test_each_role_may_do_what_its_page_says_and_nothing_else(db: psycopg.Connec
         db.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(anybody)))
     may = {("any login" if role == anybody else role, *right) for role, *right in rows}
     should = matrix(db, "docs/roles.md")
+    if citus.DSN:
+        # What docs/distribute.md says of analysts.
+        shown = {right for right in may - should if right[1] in ("llm.sessions", "llm.session_logs")}
+        assert {(role, privilege) for role, _, _, privilege in shown} == {("llm_analyst", "SELECT")}
+        assert not {column for _, _, column, _ in shown} & {"", "request_prompt_s3_path", "response_s3_path"}
+        should |= shown | {("llm_analyst", name, "", "USAGE") for name in ("schema llm", "schema rollup")}
     assert (sorted(may - should), sorted(should - may)) == ([], [])
 
 

@@ -10,6 +10,7 @@ import pytest
 from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
 
+import citus
 from cluster import running, server_bin
 from command import execute, llm_db, value
 from company import found as found_small_company
@@ -86,11 +87,11 @@ REWRITES = [
     "UPDATE llm.session_logs SET token_used = 0",
     "UPDATE llm.session_logs SET token_used = NULL",
     "UPDATE llm.session_logs SET token_used = token_used + 1 WHERE log_sequence = 1",
-    "UPDATE llm.session_logs SET response_time = response_time + interval '1 ms'",
+    "UPDATE llm.session_logs SET response_time = '2026-01-01Z' WHERE response_time IS NOT NULL",
     "UPDATE llm.session_logs SET response_time = NULL, token_used = 100",
     "UPDATE llm.session_logs SET request_prompt_s3_path = 's3://other/in'",
     "UPDATE llm.session_logs SET response_s3_path = NULL",
-    "UPDATE llm.sessions SET end_time = end_time + interval '1 s'",
+    "UPDATE llm.sessions SET end_time = '2026-01-01Z' WHERE end_time IS NOT NULL",
     "UPDATE llm.sessions SET end_time = now() + interval '1 h', status = 'aborted'",
     "UPDATE llm.sessions SET status = 'error' WHERE end_time IS NOT NULL",
     "UPDATE llm.sessions SET end_time = NULL, status = 'running'",
@@ -132,6 +133,11 @@ NOT_FOR_THE_SERVICE = [
 ]
 
 
+def stored(db: psycopg.Connection) -> tuple[list[tuple], list[tuple]]:
+    logs, sessions = (f"SELECT * FROM llm.{name} ORDER BY 1, 2" for name in ("session_logs", "sessions"))
+    return sorted(db.execute(logs), key=str), sorted(db.execute(sessions), key=str)
+
+
 def test_what_is_known_is_not_written_over(db: psycopg.Connection, company: Company, connect: CONNECT) -> None:
     """A statement is refused as a whole: what it may fill in beside it is not filled in either. In whatever way a login
     is the service."""
@@ -147,8 +153,7 @@ def test_what_is_known_is_not_written_over(db: psycopg.Connection, company: Comp
     )
     db.execute("UPDATE llm.sessions SET end_time = now(), status = 'completed'")
     db.execute(SESSION, [company.user_id, None])
-    stored = "SELECT array_agg(l ORDER BY l), (SELECT array_agg(s) FROM llm.sessions AS s) FROM llm.session_logs AS l"
-    before = db.execute(stored).fetchone()
+    before = stored(db)
     service = connect("chat_service")
     refuses(service, *REWRITES)
     refuses(service, *NOT_FOR_THE_SERVICE)
@@ -163,7 +168,7 @@ def test_what_is_known_is_not_written_over(db: psycopg.Connection, company: Comp
         db.execute(sql.SQL("GRANT llm_app TO {} WITH INHERIT FALSE").format(name))
     service.execute("SET ROLE llm_app")
     refuses(service, *REWRITES)
-    assert db.execute(stored).fetchone() == before
+    assert stored(db) == before
     # Who may correct a row may correct this too.
     db.execute(sql.SQL("GRANT UPDATE ON llm.sessions, llm.session_logs TO {}").format(name))
     service.execute("RESET ROLE")
@@ -346,13 +351,17 @@ def test_no_question_makes_a_report_name_people(db: psycopg.Connection, connect:
     told: list[str] = []
     analyst.add_notice_handler(lambda notice: told.append(notice.message_primary))
     seen = 0
-    for condition in CONDITIONS:
+    # On a cluster requests are not asked together with what another report says of local tables.
+    conditions = [condition for condition in CONDITIONS if not citus.DSN or " FROM " not in condition]
+    for condition in conditions:
         assert analyst.execute(NAMED + condition).fetchall() == [], condition
-        plan = analyst.execute(f"EXPLAIN (VERBOSE, ANALYZE, TIMING off, SUMMARY off) {NAMED} {condition}").fetchall()
-        told += [line for (line,) in plan if MARK not in condition]
+        if not citus.DSN:
+            # Citus explains what it fetches with the reader's own rights, and refuses.
+            explain = f"EXPLAIN (VERBOSE, ANALYZE, TIMING off, SUMMARY off) {NAMED} {condition}"
+            told += [line for (line,) in analyst.execute(explain) if MARK not in condition]
         seen += bool(reader.execute(NAMED + condition).fetchall())
     # It is the reader's right that makes the difference.
-    assert seen >= len(CONDITIONS) - 2
+    assert seen >= len(conditions) - 2
     for statement in (
         "SELECT user_name::integer FROM reporting.requests",
         "SELECT user_email::uuid FROM reporting.dormant_accounts",

@@ -51,6 +51,7 @@ def take_all_locks(db: psycopg.Connection, stranger: psycopg.Connection, of: lis
         stranger.execute("SELECT pg_advisory_lock(%s::integer, n) FROM generate_series(0, 1000) AS n", [oid])
 
 
+@pytest.mark.one_node("it takes the locks of this node's counters")
 def test_advisory_locks_of_a_stranger_hold_up_nobody(
     db: psycopg.Connection, stranger: psycopg.Connection, company: Company
 ) -> None:

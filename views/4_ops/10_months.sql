@@ -1,3 +1,23 @@
+-- STABLE, so that who reads a view without its sizes asks for none: that would wait for whoever changes months.
+CREATE OR REPLACE FUNCTION ops.stored_bytes(relation regclass)
+RETURNS bigint
+LANGUAGE sql
+STABLE STRICT
+RETURN pg_total_relation_size(relation);
+COMMENT ON FUNCTION ops.stored_bytes(regclass) IS 'What a table takes, with its indexes and TOAST, in bytes; on a '
+    'cluster with its shards';
+REVOKE ALL ON FUNCTION ops.stored_bytes(regclass) FROM public;
+
+CREATE OR REPLACE FUNCTION ops.stored_rows(relation regclass)
+RETURNS bigint
+LANGUAGE sql
+STABLE STRICT
+-- Before the first ANALYZE or VACUUM, reltuples is -1: not known.
+RETURN (SELECT nullif(c.reltuples, -1)::bigint FROM pg_catalog.pg_class AS c WHERE c.oid = relation);
+COMMENT ON FUNCTION ops.stored_rows(regclass) IS 'How many rows a table had at the last ANALYZE or VACUUM, on a '
+    'cluster in its shards; NULL = neither has run';
+REVOKE ALL ON FUNCTION ops.stored_rows(regclass) FROM public;
+
 -- A month is a pair of partitions, one of which refers to the other. Whoever detaches or drops one by hand leaves half
 -- a month behind: rows that nobody reads, and a name that is taken.
 CREATE OR REPLACE FUNCTION ops.month_problem(month date)
@@ -85,6 +105,24 @@ $$;
 COMMENT ON FUNCTION ops.month_exists(date) IS 'Whether a month has its partitions. Raises where it has half of them';
 REVOKE ALL ON FUNCTION ops.month_exists(date) FROM public;
 
+-- With its owner's rights: on a cluster a worker knows nothing of the view that asks.
+CREATE OR REPLACE FUNCTION ops.rows_waiting(entity text)
+RETURNS bigint
+LANGUAGE plpgsql
+STABLE STRICT
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    waiting bigint;
+BEGIN
+    EXECUTE format('SELECT count(*) FROM llm.%I', entity || '_default') INTO waiting;
+    RETURN waiting;
+END
+$$;
+COMMENT ON FUNCTION ops.rows_waiting(text) IS 'How many rows of sessions or of session_logs lie in DEFAULT';
+REVOKE ALL ON FUNCTION ops.rows_waiting(text) FROM public;
+
 -- Bounds are read from the partitions themselves, not from their names, and the two tables meet on them in a FULL JOIN:
 -- a month that only one of them has is a fault a DBA should see, and so is a table of a month's name that neither has.
 -- DEFAULT, which has no bounds, meets DEFAULT.
@@ -96,9 +134,7 @@ WITH partitions AS (
         b.bounds,
         substring(b.bounds FROM 'FROM \(''([0-9a-f-]+)''\)')::uuid AS low,
         substring(b.bounds FROM 'TO \(''([0-9a-f-]+)''\)')::uuid AS high,
-        -- Before the first ANALYZE or VACUUM, reltuples is -1: not known.
-        nullif(c.reltuples, -1)::bigint AS estimated_rows,
-        pg_total_relation_size(c.oid) AS total_bytes
+        c.oid
     FROM pg_catalog.pg_inherits AS i
     INNER JOIN pg_catalog.pg_class AS c ON i.inhrelid = c.oid
     CROSS JOIN LATERAL (SELECT pg_get_expr(c.relpartbound, c.oid) AS bounds) AS b
@@ -120,11 +156,9 @@ WITH partitions AS (
         llm.uuidv7_time(coalesce(s.low, l.low)) AS from_time,
         llm.uuidv7_time(coalesce(s.high, l.high)) AS until_time,
         s.relname AS sessions_partition,
-        s.estimated_rows AS sessions_estimated_rows,
-        s.total_bytes AS sessions_bytes,
+        s.oid AS sessions_table,
         l.relname AS session_logs_partition,
-        l.estimated_rows AS session_logs_estimated_rows,
-        l.total_bytes AS session_logs_bytes
+        l.oid AS session_logs_table
     FROM session_partitions AS s
     FULL JOIN log_partitions AS l ON s.bounds = l.bounds
 )
@@ -134,13 +168,13 @@ SELECT
     a.from_time,
     a.until_time,
     a.sessions_partition,
-    a.sessions_estimated_rows,
-    a.sessions_bytes,
+    ops.stored_rows(a.sessions_table) AS sessions_estimated_rows,
+    ops.stored_bytes(a.sessions_table) AS sessions_bytes,
     a.session_logs_partition,
-    a.session_logs_estimated_rows,
-    a.session_logs_bytes,
-    CASE WHEN a.session_bounds = 'DEFAULT' THEN (SELECT count(*) FROM llm.sessions_default) END AS sessions_waiting,
-    CASE WHEN a.log_bounds = 'DEFAULT' THEN (SELECT count(*) FROM llm.session_logs_default) END AS session_logs_waiting,
+    ops.stored_rows(a.session_logs_table) AS session_logs_estimated_rows,
+    ops.stored_bytes(a.session_logs_table) AS session_logs_bytes,
+    CASE WHEN a.session_bounds = 'DEFAULT' THEN ops.rows_waiting('sessions') END AS sessions_waiting,
+    CASE WHEN a.log_bounds = 'DEFAULT' THEN ops.rows_waiting('session_logs') END AS session_logs_waiting,
     ops.month_problem(coalesce(a.month, n.month)) AS problem
 FROM attached AS a
 FULL JOIN named_months AS n ON a.month = n.month

@@ -275,8 +275,8 @@ BEGIN
         m.month,
         (SELECT count(*) FROM llm.sessions AS s WHERE s.session_id >= b.low AND s.session_id < b.high),
         (SELECT count(*) FROM llm.session_logs AS l WHERE l.session_id >= b.low AND l.session_id < b.high),
-        pg_total_relation_size(to_regclass('llm.sessions_' || b.suffix))
-        + pg_total_relation_size(to_regclass('llm.session_logs_' || b.suffix)),
+        ops.stored_bytes(to_regclass('llm.sessions_' || b.suffix))
+        + ops.stored_bytes(to_regclass('llm.session_logs_' || b.suffix)),
         ops.held_back_by(m.month, keep_from)
     FROM ops.months_before(keep_from) AS m (month)
     CROSS JOIN LATERAL (

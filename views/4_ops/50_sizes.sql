@@ -13,7 +13,7 @@ SELECT
 FROM (
     SELECT
         format('%s.%s', n.nspname, coalesce(p.relname, c.relname)) AS table_name,
-        pg_total_relation_size(c.oid) AS bytes,
+        ops.stored_bytes(c.oid) AS bytes,
         CASE WHEN p.oid IS NOT NULL THEN
             12 * (extract(YEAR FROM today.utc) - extract(YEAR FROM m.month))
             + extract(MONTH FROM today.utc) - extract(MONTH FROM m.month)

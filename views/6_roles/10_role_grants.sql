@@ -80,8 +80,11 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
         'ops.repair_month(date)',
         'ops.restart_rollups()',
         'ops.retention_border(integer)',
+        'ops.rows_waiting(text)',
         'ops.run_checks()',
         'ops.set_reporting_time_zone(text)',
+        'ops.stored_bytes(regclass)',
+        'ops.stored_rows(regclass)',
         'rollup.noted(text)',
         'rollup.noted_days(text)'
     ], NULL),

@@ -8,17 +8,18 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     remembered constant text := format('llm.beside_%s_%s', shard, of_table::oid);
-    found_name text := nullif(current_setting(remembered, true), '');
+    found_number text := current_setting(remembered, true);
 BEGIN
-    IF found_name IS NULL THEN
-        SELECT of_table::text || '_' || theirs.shardid INTO STRICT found_name
+    -- What a session remembers its user may change, and the name is used with the owner's rights: so it is a number.
+    IF found_number IS NULL OR found_number !~ '^[0-9]+$' THEN
+        SELECT theirs.shardid INTO STRICT found_number
         FROM pg_dist_shard AS ours
         INNER JOIN pg_dist_shard AS theirs
             ON theirs.logicalrelid = of_table AND ours.shardminvalue = theirs.shardminvalue
         WHERE ours.shardid = substring(shard::regclass::text FROM '[0-9]+$')::bigint;
-        PERFORM set_config(remembered, found_name, false);
+        PERFORM set_config(remembered, found_number, false);
     END IF;
-    RETURN found_name;
+    RETURN of_table::text || '_' || found_number;
 END
 $$;
 COMMENT ON FUNCTION cluster.beside(oid, regclass) IS 'The shard of a table that lies beside a shard of another, as SQL '

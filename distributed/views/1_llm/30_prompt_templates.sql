@@ -13,7 +13,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION cluster.uses_on_shards() IS 'The uses of templates that are counted beside the logs';
-REVOKE ALL ON FUNCTION cluster.uses_on_shards() FROM public;
+-- Views call it for whoever reads them. The schema is open to nobody.
+GRANT EXECUTE ON FUNCTION cluster.uses_on_shards() TO public;
 
 CREATE OR REPLACE VIEW llm.prompt_templates AS
 SELECT

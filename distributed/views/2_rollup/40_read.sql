@@ -38,9 +38,6 @@ BEGIN
     IF border IS NULL THEN
         PERFORM rollup.state_is_lost(border);
     END IF;
-    IF (border = '-infinity') = (first_sum IS NOT NULL) THEN
-        PERFORM rollup.require_sums(of_entity, border);
-    END IF;
     SELECT
         array_agg(n.from_time) FILTER (WHERE n.until_time IS NOT NULL),
         array_agg(n.until_time) FILTER (WHERE n.until_time IS NOT NULL),
@@ -56,6 +53,12 @@ BEGIN
     INTO shard_lows, shard_highs, shard_sessions
     FROM cluster.notes AS n
     WHERE n.entity = of_entity;
+    -- With notes, it may all have come late.
+    IF (border = '-infinity') = (first_sum IS NOT NULL) AND (
+        border = '-infinity' OR shard_lows IS NULL AND shard_sessions IS NULL
+    ) THEN
+        PERFORM rollup.require_sums(of_entity, border);
+    END IF;
     of_sessions := of_sessions || shard_sessions;
     IF of_sessions IS NOT NULL AND of_entity = 'logs' THEN
         SELECT array_agg(t.quarter) INTO times

@@ -81,3 +81,11 @@ LEFT JOIN llm.model_types AS mt ON m.model_type = mt.code
 LEFT JOIN llm.model_configs AS c ON l.config_id = c.config_id
 LEFT JOIN llm.prompt_templates_base AS pt ON l.template_id = pt.template_id
 LEFT JOIN llm.task_categories AS tc ON pt.task_category = tc.code;
+-- A worker knows nothing of the view, and asks who reads it for rights on what it is sent. This is what the views on
+-- logs and sessions show anyway.
+GRANT USAGE ON SCHEMA llm, rollup TO llm_analyst;
+GRANT SELECT (
+    session_id, request_time, response_time, latency, deployment_id, config_id, template_id, token_used, log_sequence
+) ON llm.session_logs TO llm_analyst;
+GRANT SELECT (session_id, user_id, project_id, start_time, end_time, session_type, status)
+ON llm.sessions TO llm_analyst;

@@ -19,6 +19,9 @@ DECLARE
     columns text;
     moved bigint;
 BEGIN
+    IF EXISTS (SELECT 1 FROM llm.sessions_default AS s WHERE s.session_id >= low AND s.session_id < high) THEN
+        RAISE NOTICE 'moving the rows of % out of DEFAULT', to_char(first_day, 'YYYY-MM');
+    END IF;
     -- As on one node: a foreign key to all sessions would delete logs when their sessions leave DEFAULT.
     IF EXISTS (SELECT 1 FROM pg_inherits WHERE inhrelid = to_regclass('llm.session_logs_' || suffix)) THEN
         EXECUTE format('ALTER TABLE llm.session_logs DETACH PARTITION llm.%I', 'session_logs_' || suffix);

@@ -20,8 +20,8 @@ BEGIN
         high := llm.uuidv7_floor((month + interval '1 month') AT TIME ZONE 'UTC');
         SELECT count(*) INTO sessions FROM llm.sessions AS s WHERE s.session_id >= low AND s.session_id < high;
         SELECT count(*) INTO logs FROM llm.session_logs AS l WHERE l.session_id >= low AND l.session_id < high;
-        bytes := citus_total_relation_size(to_regclass('llm.sessions_' || suffix), false)
-            + citus_total_relation_size(to_regclass('llm.session_logs_' || suffix), false);
+        bytes := ops.stored_bytes(to_regclass('llm.sessions_' || suffix))
+            + ops.stored_bytes(to_regclass('llm.session_logs_' || suffix));
         held_back_by := ops.held_back_by(month, keep_from);
         RETURN NEXT;
     END LOOP;
