@@ -19,7 +19,8 @@ SELECT
     format(
         'ALTER DATABASE %I SET citus.shard_count = %s; and connect again; or max_locks_per_transaction = %s on each '
         'worker, and restart it',
-        current_database(), greatest(w.room * s.workers / r.relations, 1), s.shards * r.relations / s.workers / w.sessions + 1
+        current_database(), greatest(w.room * s.workers / r.relations, 1),
+        s.shards * r.relations / s.workers / w.sessions + 1
     )
 FROM (
     SELECT current_setting('citus.shard_count')::bigint AS shards, count(*) AS workers
