@@ -47,6 +47,7 @@ ONE_NODE = {
     "a transaction is prepared: mine": "BEGIN; SELECT count(*) FROM llm.users; PREPARE TRANSACTION 'mine'",
     "the coordinator is to have shards": "SELECT citus_set_node_property(nodename, nodeport, 'shouldhaveshards', true)"
     " FROM pg_dist_node WHERE groupid = 0",
+    "32000 shards of": "ALTER DATABASE {database} SET citus.shard_count = 32000",
     "each shard is to be on 2 workers": "ALTER DATABASE {database} SET citus.shard_replication_factor = 2",
 }
 
@@ -122,7 +123,7 @@ def test_a_session_at_work_is_ended_by_its_way_out(plain: str) -> None:
 def test_who_is_no_superuser_is_told(plain: str) -> None:
     role = f"owner_{conninfo_to_dict(plain)['dbname']}"
     with closing(psycopg.connect(plain, autocommit=True)) as db:
-        db.execute(f"CREATE ROLE {role} LOGIN")
+        db.execute(f"CREATE ROLE {role} LOGIN IN ROLE pg_read_all_data")
         try:
             found = reasons(make_conninfo(plain, user=role), undo=False)
             assert list(found) == ["you are not a superuser, who may make triggers on distributed tables"]

@@ -11,7 +11,9 @@ SELECT
     r.session_start_time, r.session_end_time, r.session_status,
     r.session_id IS NULL AS is_grouped,
     -- Of a row that is a session without logs there is nothing to load where the database has the session.
-    r.request_time IS NULL AND EXISTS (SELECT FROM pg_temp.load_stored_sessions AS s WHERE s.session_id = r.session_id) AS is_present,
+    r.request_time IS NULL AND EXISTS (
+        SELECT FROM pg_temp.load_stored_sessions AS s WHERE s.session_id = r.session_id
+    ) AS is_present,
     NULL::uuid AS present_in,
     NULL::integer AS present_as,
     coalesce(r.session_id::text, ((r.owner).id, (r.project).id, coalesce(r.session_type, 'production'))::text) AS place,

@@ -1,4 +1,4 @@
-SELECT 'the extension citus, 13.0 or later, is not in this database',
+SELECT 'the extension citus, 13.0 or later, is not in this database', -- noqa: AM07
     'CREATE EXTENSION citus; on each server, and then SELECT citus_set_coordinator_host(...); and SELECT '
     'citus_add_node(...); for each worker'
 WHERE NOT EXISTS (

@@ -12,3 +12,39 @@ UNION ALL
 SELECT 'each shard is to be on ' || current_setting('citus.shard_replication_factor') || ' workers',
     format('ALTER DATABASE %I SET citus.shard_replication_factor = 1; and connect again', current_database())
 WHERE current_setting('citus.shard_replication_factor') <> '1'
+UNION ALL
+-- All shards of a worker are made in one transaction, which locks them and their indexes.
+SELECT
+    s.shards || ' shards of ' || r.relations || ' tables and indexes are more than a worker can lock',
+    format(
+        'ALTER DATABASE %I SET citus.shard_count = %s; and connect again; or max_locks_per_transaction = %s on each '
+        'worker, and restart it',
+        current_database(), greatest(w.room * s.workers / r.relations, 1),
+        s.shards * r.relations / s.workers / w.sessions + 1
+    )
+FROM (
+    SELECT current_setting('citus.shard_count')::bigint AS shards, count(*) AS workers
+    FROM pg_dist_node AS n
+    WHERE n.groupid <> 0 AND n.isactive AND n.shouldhaveshards
+) AS s
+CROSS JOIN (
+    SELECT
+        sum(
+            1 + (SELECT count(*) FROM pg_index AS i WHERE i.indrelid = c.oid)
+            + CASE WHEN c.reltoastrelid <> 0 THEN 2 ELSE 0 END
+        )::bigint AS relations
+    FROM (VALUES ('llm.sessions'::regclass), ('llm.session_logs')) AS t (name)
+    CROSS JOIN LATERAL pg_partition_tree(t.name) AS p
+    INNER JOIN pg_class AS c ON p.relid = c.oid
+) AS r
+CROSS JOIN (
+    SELECT
+        min(split_part(o.result, ' ', 1)::bigint) AS sessions,
+        min(split_part(o.result, ' ', 1)::bigint * split_part(o.result, ' ', 2)::bigint) AS room
+    FROM run_command_on_workers(
+        'SELECT current_setting(''max_connections'')::bigint + current_setting(''max_prepared_transactions'')::bigint'
+        ' || '' '' || current_setting(''max_locks_per_transaction'')'
+    ) AS o
+    WHERE o.success
+) AS w
+WHERE s.workers > 0 AND s.shards * r.relations > w.room * s.workers AND to_regclass('cluster.state') IS NULL
