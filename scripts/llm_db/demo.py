@@ -17,6 +17,8 @@ SPAN = timedelta(days=180)
 STATE_FILE = "00_state.sql"
 # Run once per step, the other files once.
 STEP_FILE = "60_requests.sql"
+# Not in a database of before, which a rehearsal of an upgrade begins with.
+COSTS_FILE = "70_costs.sql"
 COUNTED = (
     "departments",
     "users",
@@ -102,7 +104,7 @@ def build(conn: psycopg.Connection, logs: int, anchor: datetime, progress: Calla
         set_local(conn, name, value)
     progress("Making departments, people, models and templates ...")
     for path in sorted(folder().glob("*.sql")):
-        if path.name == STATE_FILE:
+        if path.name == STATE_FILE or path.name == COSTS_FILE and not knows_costs(conn):
             continue
         if path.name != STEP_FILE:
             Session(conn).run_file(path)
@@ -116,6 +118,10 @@ def build(conn: psycopg.Connection, logs: int, anchor: datetime, progress: Calla
             done += requests
             progress(f"{starts_at:%Y-%m-%d}: {done:,} of {logs:,} logs")
         progress("Counting what was used, analysing the tables ...")
+
+
+def knows_costs(conn: psycopg.Connection) -> bool:
+    return conn.execute("SELECT pg_catalog.to_regclass('llm.budgets') IS NOT NULL").fetchone()[0]
 
 
 def set_local(conn: psycopg.Connection, name: str, value: object) -> None:

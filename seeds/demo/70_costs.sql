@@ -44,3 +44,7 @@ CROSS JOIN (
         (8, 7, NULL, 0, 4500000), (9, 7, NULL, 90, 3500000), (10, 8, NULL, 0, 6000000), (11, 9, NULL, 0, 2500000),
         (12, 10, NULL, 0, 1500000), (13, NULL, 1, 0, 5000000), (14, NULL, 3, 0, 8000000), (15, NULL, 8, 0, 4000000)
 ) AS b (budget_id, department_id, project_id, since, amount);
+
+SELECT setval('llm.gpu_rates_rate_id_seq', max(rate_id)) FROM llm.gpu_rates;
+SELECT setval('llm.budgets_budget_id_seq', max(budget_id)) FROM llm.budgets;
+ANALYZE llm.deployment_history, llm.gpu_rates, llm.budgets;

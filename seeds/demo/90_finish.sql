@@ -25,8 +25,6 @@ SELECT setval('llm.models_model_id_seq', max(model_id)) FROM llm.models;
 SELECT setval('llm.model_configs_config_id_seq', max(config_id)) FROM llm.model_configs;
 SELECT setval('llm.datasets_dataset_id_seq', max(dataset_id)) FROM llm.datasets;
 SELECT setval('llm.deployments_deployment_id_seq', max(deployment_id)) FROM llm.deployments;
-SELECT setval('llm.gpu_rates_rate_id_seq', max(rate_id)) FROM llm.gpu_rates;
-SELECT setval('llm.budgets_budget_id_seq', max(budget_id)) FROM llm.budgets;
 SELECT setval('llm.prompt_templates_base_template_id_seq', max(template_id)) FROM llm.prompt_templates_base;
 
 DROP FUNCTION pg_temp.uuidv7(timestamptz, bigint);
@@ -36,5 +34,4 @@ DROP FUNCTION pg_temp.uniform(bigint, bigint);
 -- Checked now and not at commit: ANALYZE refuses tables that still have checks to do.
 SET CONSTRAINTS ALL IMMEDIATE;
 ANALYZE llm.departments, llm.users, llm.projects, llm.models, llm.model_configs, llm.datasets, llm.deployments,
-llm.deployment_history, llm.gpu_rates, llm.budgets, llm.prompt_templates_base, llm.prompt_template_uses, llm.sessions,
-llm.session_logs;
+llm.prompt_templates_base, llm.prompt_template_uses, llm.sessions, llm.session_logs;

@@ -24,7 +24,7 @@ def test_the_installed_wheel_does_what_the_readme_says(tmp_path, empty_dsn):
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".sql")}
     ours = {
         f"llm_db/sql/{path.relative_to(ROOT).as_posix()}"
-        for part in ("migrations", "schema", "seeds", "views")
+        for part in ("distributed", "migrations", "schema", "seeds", "views")
         for path in (ROOT / part).rglob("*.sql")
     }
     beside_the_code = {path.relative_to(ROOT / "scripts").as_posix() for path in (ROOT / "scripts").rglob("*.sql")}

@@ -205,7 +205,7 @@ def compared(dsn: str, server: str) -> list[str]:
 def test_rows_that_a_new_database_has_are_missed_and_put_back(db: psycopg.Connection, dsn: str, server: str) -> None:
     tables = with_rows(db)
     assert LOST in tables
-    assert len(tables) == 9
+    assert len(tables) == 10
     lists = {table: set(db.execute(f"SELECT {', '.join(key)} FROM {table}")) for table, key in tables.items()}
     filled(db, CLOSED_BEFORE["closed"])
     make_model(db)

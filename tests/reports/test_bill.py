@@ -62,7 +62,7 @@ def test_its_lines_are_the_largest_and_the_rest_is_one(db: psycopg.Connection, p
     [made] = bills(page(until="2026-02-28", where=["department_name=개발1팀"]))
     users = cells(made[made.index("<h3>User</h3>") :])
     expected = db.execute("""
-        SELECT name, allocated_cost FROM reporting.department_bills
+        SELECT user_name, allocated_cost FROM reporting.department_bills
         WHERE cost_month = '2026-02-01' AND department_name = '개발1팀' AND line = 'user'
         ORDER BY allocated_cost DESC
     """).fetchall()

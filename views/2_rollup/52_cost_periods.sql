@@ -109,7 +109,10 @@ WITH noted AS MATERIALIZED (
         o.requests_without_tokens, o.tokens, o.latency_us
     FROM open AS o
 ), today AS MATERIALIZED (
-    SELECT (now() AT TIME ZONE s.time_zone)::date AS day, s.time_zone FROM rollup.state AS s
+    -- A LEFT JOIN, so that rollup.noted(), which raises where rollup.state has no row, is asked first.
+    SELECT (now() AT TIME ZONE s.time_zone)::date AS day, s.time_zone
+    FROM noted AS n
+    LEFT JOIN rollup.state AS s ON true
 ), days AS MATERIALIZED (
     SELECT
         least(

@@ -9,7 +9,9 @@ SELECT
     b.line,
     n.line_ko,
     n.line_en,
-    b.name,
+    CASE b.line WHEN 'project' THEN b.name END AS project_name,
+    CASE b.line WHEN 'model' THEN b.name END AS model_name,
+    CASE b.line WHEN 'user' THEN b.name END AS user_name,
     b.currency,
     b.gpu_hours,
     b.allocated_cost,
@@ -40,7 +42,8 @@ FROM (
     WHERE p.grain = 'month' AND p.dimension = 'project'
     UNION ALL
     SELECT
-        p.first_day, p.department_id, 'user', u.user_name || (SELECT '' WHERE reporting.may_read_people()), p.currency,
+        p.first_day, p.department_id, 'user',
+        u.user_name || (SELECT '' WHERE reporting.may_read_people()), p.currency,
         p.gpu_hours, p.allocated_cost, p.used_cost, p.idle_cost, p.cost_before, p.cost_change, p.requests, p.tokens
     FROM rollup.cost_periods AS p
     LEFT JOIN llm.users AS u ON p.key = u.user_id
@@ -64,19 +67,16 @@ COMMENT ON VIEW reporting.department_bills IS '부서 청구서: 부서와 월(�
     '사람들이 쓴 모델, 사용자마다 한 행. 진행 중인 월은 이전 월 전체와 비교한다 | Bills of departments: the cost of each '
     'department and month (reporting time zone), and a row for each project that belongs to it (whoever works on it), '
     'and each model and user of its people. The running month is compared with the whole one before';
-CALL ops.describe('reporting.department_bills', 'rollup.cost_periods');
+CALL ops.describe('reporting.department_bills', 'rollup.cost_periods', 'reporting.requests');
 COMMENT ON COLUMN reporting.department_bills.cost_month IS '월: 비용이 든 월의 첫날(보고 시간대) | Month: first day of the month '
     '(reporting time zone)';
 COMMENT ON COLUMN reporting.department_bills.department_id IS '부서 고유 식별자: 청구 대상 부서, 프로젝트는 그것이 속한 부서 | '
     'Department ID: whose bill it is; of a project, the department it belongs to';
 COMMENT ON COLUMN reporting.department_bills.department_name IS '부서명: 청구 대상 부서 | Department: whose bill it is';
-COMMENT ON COLUMN reporting.department_bills.line IS '항목 코드: department, project, user, model | Line code: department, '
-    'project, user or model';
+COMMENT ON COLUMN reporting.department_bills.line IS '항목 코드: 부서, 프로젝트, 모델, 사용자 가운데 무엇의 비용인지 | Line code: of '
+    'what the cost is: department, project, model or user';
 COMMENT ON COLUMN reporting.department_bills.line_ko IS '항목: 한국어 이름 | Line in Korean: what the row is of';
 COMMENT ON COLUMN reporting.department_bills.line_en IS '항목(영어): 영어 이름 | Line: what the row is of';
-COMMENT ON COLUMN reporting.department_bills.name IS '이름: 프로젝트, 사용자, 모델의 이름, NULL = 부서 전체 또는 볼 권한 없음'
-    '(reporting.may_read_people() 참고) | Name: of the project, user or model; NULL = the whole department, or not for '
-    'you (see reporting.may_read_people())';
 COMMENT ON COLUMN reporting.department_bills.department_share IS '부서 내 비율: 부서 전체 배분 비용에 대한 비율, 0에서 1, 프로젝트는 다른 '
     '부서 사람의 사용도 있어 1을 넘을 수 있다 | Share of the department: against the allocated cost of the whole department, '
     '0 to 1; of a project, which others may use, it may be more';

@@ -17,7 +17,7 @@ BEGIN ATOMIC
         ),
         format(
             'INSERT INTO llm.budgets (department_id, project_id, since, amount) VALUES (%s, %s, %L, %s)'
-            ' ON CONFLICT ON CONSTRAINT budgets_key DO UPDATE SET amount = excluded.amount; -- or spend less:'
+            ' ON CONFLICT (department_id, project_id, since) DO UPDATE SET amount = excluded.amount; -- or spend less:'
             ' SELECT * FROM reporting.daily_cost_by_deployment;',
             coalesce(b.department_id::text, 'NULL'), coalesce(b.project_id::text, 'NULL'), b.budget_month,
             ceil(1.1 * greatest(b.spent, b.forecast))

@@ -11,7 +11,7 @@ from llm_db.report import query
 from llm_db.report.query import Question, View
 
 REPORT, BILLS = "monthly_cost_by_department", "department_bills"
-COLUMNS = ("name", "allocated_cost", "department_share", "cost_change", "used_cost", "idle_cost", "requests", "tokens")
+COLUMNS = ("allocated_cost", "department_share", "cost_change", "used_cost", "idle_cost", "requests", "tokens")
 # Of the lines that are left out the sum is shown; of changes there is none.
 ADDED_UP = ("allocated_cost", "department_share", "used_cost", "idle_cost", "requests", "tokens")
 LINES = 10
@@ -47,14 +47,10 @@ def bills(connection: psycopg.Connection, asked: Question, rows: Sequence[tuple]
     wanted.clauses.append(sql.SQL("cost_month = {}").format(newest))
     lines = [as_row(view, row) for row in connection.execute(query.select(wanted, ordered=False)).fetchall()]
     lines.sort(key=lambda line: line["allocated_cost"], reverse=True)
-    of_department = {
-        row["department_id"]: row["cost_share"]
+    return [
+        bill(view, [line for line in lines if line["department_id"] == row["department_id"]], row["cost_share"])
         for row in reported
         if row["cost_month"] == newest and not row["is_idle"]
-    }
-    return [
-        bill(view, [line for line in lines if line["department_id"] == department], share)
-        for department, share in of_department.items()
     ]
 
 
@@ -65,12 +61,13 @@ def as_row(view: View, row: tuple) -> Row:
 def bill(view: View, lines: list[Row], share: object) -> Bill:
     words = view.words
     [total] = [line for line in lines if line["line"] == "department"]
-    shown = replace(view, columns=[column for name in COLUMNS for column in view.columns if column.name == name])
     parts = []
     for kind in ("project", "model", "user"):
+        name = f"{kind}_name"
         of_kind = [line for line in lines if line["line"] == kind]
         if of_kind:
-            parts.append(part(shown, of_kind, str(of_kind[0][f"line_{view.language}"])))
+            columns = [column for shown in (name, *COLUMNS) for column in view.columns if column.name == shown]
+            parts.append(part(replace(view, columns=columns), of_kind, name))
     title = words.bill_of.format(total["department_name"] or words.none, f"{total['cost_month']:%Y-%m}")
     cost, idle = (f"{total[name]:,.2f} {total['currency']}" for name in ("allocated_cost", "idle_cost"))
     figures = [words.costs.format(cost)]
@@ -82,11 +79,11 @@ def bill(view: View, lines: list[Row], share: object) -> Bill:
     return Bill(title, " · ".join(figures), parts)
 
 
-def part(view: View, lines: list[Row], title: str) -> Part:
+def part(view: View, lines: list[Row], named: str) -> Part:
     largest, others = lines[:LINES], lines[LINES:]
     rows = [tuple(line[column.name] for column in view.columns) for line in largest]
     if others:
-        sums = {name: sum(line[name] or 0 for line in others) for name in ADDED_UP} | {"name": view.words.others}
+        sums = {name: sum(line[name] or 0 for line in others) for name in ADDED_UP} | {named: view.words.others}
         rows.append(tuple(sums.get(column.name) for column in view.columns))
     note = view.words.sum_of_others.format(len(largest), len(others)) if others else ""
-    return Part(title, view, rows, note)
+    return Part(str(lines[0][f"line_{view.language}"]), view, rows, note)

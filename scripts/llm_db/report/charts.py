@@ -109,14 +109,16 @@ def labels(view: View, rows: list[Row]) -> list[str]:
     """What each row is about, in as few words as tell it from the others: names are not unique."""
     columns = view.columns[: view.columns.index(view.main)] if view.main else view.columns
     about = [column for column in columns if says_what(column)]
-    # Keys come after every label.
-    about.sort(key=lambda column: column.name.endswith("_id"))
+    # What a row is, such as idle, comes before every label, and keys after them.
+    about.sort(key=lambda column: (column.name.endswith("_id"), column.type != "boolean"))
     keys = list(zip(*(values(view, rows, column) for column in about), strict=True)) or [()] * len(rows)
     words: dict[tuple, list[str]] = {key: [] for key in keys}
-    for at in range(len(about)):
+    for at, column in enumerate(about):
         told = Counter(map(tuple, words.values()))
         for key, said in words.items():
-            if not said or told[tuple(said)] > 1:
+            if column.type == "boolean":
+                said.extend([column.term] if key[at] else [])
+            elif not said or told[tuple(said)] > 1:
                 said.append(shortened(key[at], view.words))
     return [" · ".join(words[key]) or view.words.all for key in keys]
 
