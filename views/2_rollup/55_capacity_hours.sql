@@ -24,7 +24,9 @@ WITH noted AS MATERIALIZED (
         (least((SELECT min(g.since) FROM spans AS g), (SELECT min(r.hour) FROM running AS r)) AT TIME ZONE z.time_zone)
         ::date AS first_day,
         (greatest(now(), (SELECT max(r.hour) FROM running AS r)) AT TIME ZONE z.time_zone)::date AS last_day
-    FROM rollup.state AS z
+    -- As in rollup.cost_periods: who has no row of rollup.state is told.
+    FROM noted AS n
+    LEFT JOIN rollup.state AS z ON true
 ), hours AS (
     SELECT
         s.hour,

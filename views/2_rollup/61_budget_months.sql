@@ -14,7 +14,12 @@ WITH reader AS MATERIALIZED (
         t.day,
         date_trunc('month', t.day::timestamp)::date AS month,
         (date_trunc('month', t.day::timestamp) + interval '1 month')::date AS next_month
-    FROM (SELECT (now() AT TIME ZONE s.time_zone)::date AS day FROM rollup.state AS s) AS t
+    FROM (
+        -- As in rollup.cost_periods: who has no row of rollup.state is told.
+        SELECT (now() AT TIME ZONE s.time_zone)::date AS day
+        FROM rollup.noted('logs') AS n
+        LEFT JOIN rollup.state AS s ON true
+    ) AS t
 ), budgets AS MATERIALIZED (
     SELECT
         CASE WHEN b.project_id IS NULL THEN 'department' ELSE 'project' END AS dimension,
