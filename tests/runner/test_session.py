@@ -204,6 +204,12 @@ APPLICATION = [
     "INSERT INTO llm.datasets (learning_type, s3_path, created_at) VALUES ('fine_tuning', 's3://bucket/b', {day})",
     "INSERT INTO llm.deployments (model_id, dataset_id, server_name, gpu_count, environment, status)"
     " VALUES (1, 1, 's1', 8, 'production', 'active')",
+    # GPUs that it held until yesterday: what they cost does not grow while this is asked.
+    "UPDATE llm.deployment_history SET since = {day} - interval '960 hours' WHERE since > '-infinity'",
+    "INSERT INTO llm.deployment_history (deployment_id, since, model_id, gpu_count, environment, status)"
+    " SELECT deployment_id, {day}, model_id, gpu_count, environment, 'inactive' FROM llm.deployments",
+    "INSERT INTO llm.gpu_rates (since, price_per_hour) VALUES ('-infinity', 3000.5)",
+    "INSERT INTO llm.budgets (department_id, since, amount) VALUES (1, '2020-01-01', 1000000)",
     "INSERT INTO llm.prompt_templates"
     " (template_name, prompt_s3_path, task_category, variables, version, created_by, created_at)"
     " VALUES ('t', 's3://bucket/c', 'summarization', ARRAY['{{text}}'], '1.0', 1, {day})",
