@@ -335,7 +335,11 @@ def test_it_needs_a_migrated_database_and_pyarrow(
     assert files(tmp_path) == ["other.parquet"]
 
 
-HELD = "import os, time; os.fsync = lambda _: (print('written', flush=True), time.sleep(60)); from llm_db import cli; "
+# A job in a shell's background has SIGINT ignored, and so have those that it starts.
+HELD = (
+    "import os, signal, time; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "os.fsync = lambda _: (print('written', flush=True), time.sleep(60)); from llm_db import cli; "
+)
 
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])

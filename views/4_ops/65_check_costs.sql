@@ -22,10 +22,15 @@ BEGIN ATOMIC
             coalesce(b.department_id::text, 'NULL'), coalesce(b.project_id::text, 'NULL'), b.budget_month,
             ceil(1.1 * greatest(b.spent, b.forecast))
         )
-    FROM reporting.budgets AS b
-    WHERE b.budget_month = (
-        SELECT date_trunc('month', now() AT TIME ZONE s.time_zone)::date FROM rollup.state AS s
-    ) AND greatest(b.spent, b.forecast) > b.amount;
+    -- Where rollup.state has lost its row, ops.check_lost_state() says so, and nobody asks for budgets.
+    FROM rollup.state AS s
+    CROSS JOIN LATERAL (
+        SELECT g.*
+        FROM reporting.budgets AS g
+        WHERE g.budget_month = date_trunc('month', now() AT TIME ZONE s.time_zone)::date
+            AND greatest(g.spent, g.forecast) > g.amount
+        OFFSET 0
+    ) AS b;
 END;
 COMMENT ON FUNCTION ops.check_budgets() IS 'A department or a project has spent more than its budget of this month, or '
     'will have by the end of it (reporting.budgets says how that is expected): warning. Nothing stops it';
