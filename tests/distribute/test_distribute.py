@@ -103,7 +103,6 @@ def run(dsn: str, *options: str) -> subprocess.Popen:
 
 
 @needs_a_cluster
-@pytest.mark.xfail(strict=True, reason="Citus does not have reporting.may_read_people() replaced by that of one node")
 def test_all_that_is_repeatable_can_be_made_anew(dsn: str, db: psycopg.Connection) -> None:
     """As by a later release that changes a file: first as on one node, then as on a cluster."""
     db.execute("UPDATE llm_db.repeatables SET sha256 = ''")

@@ -1,6 +1,7 @@
 """Whom a refresh waits for on a cluster: transactions that are prepared, at any moment, on any server."""
 
 import random
+import re
 import threading
 import time
 import uuid
@@ -13,7 +14,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from citus import needs_a_cluster
-from conftest import Company
+from conftest import ROOT, Company
 
 pytestmark = needs_a_cluster
 
@@ -87,6 +88,17 @@ def test_a_writer_keeps_the_name_when_it_is_prepared(db: psycopg.Connection, sha
             look()
             worker.execute(f"COMMIT PREPARED '{gid}'")
             assert (len(said[0]), said[1], said[2]) == (1, said[0], said[0])
+
+
+def test_who_writes_what_one_node_waits_for_is_seen(db: psycopg.Connection, dsn: str) -> None:
+    one_node = (ROOT / "views" / "2_rollup" / "70_upkeep.sql").read_text()
+    tables = set(re.findall(r"'(llm\.\w+)'", one_node))
+    assert len(tables) >= 7
+    for table in tables:
+        with closing(psycopg.connect(dsn)) as writer:
+            writer.execute(f"LOCK TABLE ONLY {table} IN ROW EXCLUSIVE MODE")
+            writer.execute("SELECT pg_current_xact_id()")
+            assert db.execute(NAMES).fetchall(), table
 
 
 def closed_before(db: psycopg.Connection) -> float:

@@ -35,7 +35,8 @@ BEGIN
                 AND k.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
                 AND k.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
                 AND c.relnamespace = 'llm'::regnamespace
-                AND c.relname ~ '^(session_logs|sessions|users|user_departments|deployments|model_configs)(_|$)'
+                AND c.relname ~ ('^(session_logs|sessions|users|user_departments|deployments|deployment_history|'
+                    'model_configs)(_|$)')
                 AND NOT EXISTS (
                     SELECT 1
                     FROM get_all_active_transactions() AS a
