@@ -98,7 +98,13 @@ def check(dsn: str, over: Callable[[], bool], ended: list[float]) -> None:
     with connect(dsn, "-c default_transaction_isolation=repeatable\\ read") as reader:
         while not over():
             with reader.transaction():
-                assert_exact(reader, "usage", "hours", "sessions", "running", "costs by department", "costs by model")
+                if citus.DSN:
+                    # No snapshot reaches over report and rows: they are compared when nobody writes any more.
+                    reader.execute("SELECT count(*) FROM rollup.cost_periods")
+                else:
+                    assert_exact(
+                        reader, "usage", "hours", "sessions", "running", "costs by department", "costs by model"
+                    )
             ended.append(time.monotonic())
 
 
