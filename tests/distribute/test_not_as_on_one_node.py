@@ -67,6 +67,23 @@ def test_opposite_orders_are_a_deadlock(
     assert dict(found.fetchall()) == {session: [1, 2] for session in sessions}
 
 
+def test_what_is_not_serializable_fails_at_its_commit(db: psycopg.Connection, dsn: str, company: Company) -> None:
+    """As an internal error. All of it is undone, and can be run again."""
+    read = "SELECT count(*) FROM llm.session_logs WHERE session_id = %s"
+    write = "INSERT INTO llm.session_logs (session_id, log_sequence, deployment_id) VALUES (%s, %s, %s)"
+    with closing(psycopg.connect(dsn)) as one, closing(psycopg.connect(dsn)) as other:
+        for number, connection in enumerate((one, other)):
+            connection.isolation_level = psycopg.IsolationLevel.SERIALIZABLE
+            connection.execute(read, [company.session_id])
+            connection.execute(write, [company.session_id, number + 1, company.deployment_id])
+        one.commit()
+        with pytest.raises(errors.InternalError_, match="could not commit transaction for shard"):
+            other.commit()
+        assert db.execute(read, [company.session_id]).fetchone() == (1,)
+        other.execute(write, [company.session_id, 2, company.deployment_id])
+        other.commit()
+
+
 def test_a_log_that_changes_its_day_meanwhile(db: psycopg.Connection, dsn: str, company: Company) -> None:
     """It counts twice in the one report that runs: in the sums of the day it left, and among the logs of open time."""
     report = "SELECT sum(requests) FROM reporting.daily_usage"

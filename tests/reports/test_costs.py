@@ -272,7 +272,9 @@ def test_what_is_idle_is_spread_by_choice(counted: psycopg.Connection) -> None:
 
 
 def test_busy_time_apportions_by_choice(counted: psycopg.Connection) -> None:
-    counted.execute("UPDATE llm.session_logs SET response_time = request_time + '30.003 ms' WHERE token_used IS NULL")
+    counted.execute(
+        "UPDATE llm.session_logs SET response_time = '2024-03-10 15:00:00.030003Z' WHERE token_used IS NULL"
+    )
     assert costs(counted, SEOUL_11) == {AI: 432000, DEV: 288000}
     # 30.003 ms to 10.001 ms of gpu-01's 576,000, and gpu-02's 144,000.
     counted.execute("UPDATE llm.cost_settings SET apportioned_by = 'busy time'")

@@ -25,7 +25,7 @@ FROM unnest(ARRAY['2026-03-08 02:00Z', '2026-03-08 11:00Z', '2026-04-04 13:00Z',
 LEFT JOIN llm.projects AS p ON u.user_id = p.created_by;
 INSERT INTO llm.session_logs (session_id, log_sequence, request_time, response_time, deployment_id, token_used)
 SELECT s.session_id, n, at, at + latency, e.deployment_id, tokens
-FROM llm.sessions AS s
+FROM (SELECT session_id, user_id, start_time FROM llm.sessions OFFSET 0) AS s
 CROSS JOIN (SELECT deployment_id, row_number() OVER (ORDER BY deployment_id) AS place FROM llm.deployments) AS e
 CROSS JOIN LATERAL (VALUES
     (e.place * 10, s.start_time, interval '0', 100), (e.place * 10 + 1, s.start_time, '1 minute', NULL),

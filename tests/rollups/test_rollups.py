@@ -286,11 +286,14 @@ WRITES: dict[Write, float] = {
     change_cost_settings: 0.5,
     change_config: 0.2,
 }
+REFUSED_ENDS = REFUSALS
 ENDS = ["COMMIT", "COMMIT", "COMMIT", "COMMIT", "ROLLBACK", "PREPARE"]
 if citus.DSN:
     # Of logs the session, and so the shard, stays the same, and nobody prepares what Citus prepares itself.
     del WRITES[hand_logs_over]
     ENDS.remove("PREPARE")
+    # As which a worker's serialization failure arrives.
+    REFUSED_ENDS = (*REFUSALS, errors.InternalError_)
 
 
 class Story:
@@ -353,7 +356,7 @@ class Story:
         name = uuid.uuid4().hex
         try:
             writer.execute(f"PREPARE TRANSACTION '{name}'" if how == "PREPARE" else how)
-        except REFUSALS as refusal:
+        except REFUSED_ENDS as refusal:
             self.tell("refused:", type(refusal).__name__)
             if in_transaction(writer):
                 writer.execute("ROLLBACK")

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 from test_migrations import KNOWN, down, up
 
+import citus
 from conftest import ROOT, Company, found_company, refused
 from llm_db import errors
 from rollup_model import COSTS, QUESTIONS, assert_exact, make_model
@@ -151,6 +152,7 @@ def test_reports_follow_each_correction_of_the_past(db: psycopg.Connection, comp
         assert_exact(db, "usage", "deployment_usage", *COSTS)
 
 
+@citus.not_rolled_back
 def test_an_existing_database_begins_with_the_first_requests(dsn: str) -> None:
     """Of dropped, of closed and of open time. Whoever served nobody holds its GPUs from the upgrade on."""
     with psycopg.connect(dsn, autocommit=True, options="-c timezone=UTC") as db:
@@ -196,6 +198,7 @@ def execute_again(db: psycopg.Connection) -> None:
     db.execute((ROOT / "views" / "5_triggers" / "33_deployments.sql").read_text(encoding="utf-8"))
 
 
+@citus.not_rolled_back
 def test_a_rollback_refuses_to_lose_what_deployments_held(dsn: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as db:
         found_company(db)
