@@ -112,7 +112,7 @@ WITH noted AS MATERIALIZED (
     -- A LEFT JOIN, so that rollup.noted(), which raises where rollup.state has no row, is asked first.
     SELECT (now() AT TIME ZONE s.time_zone)::date AS day, s.time_zone
     FROM noted AS n
-    LEFT JOIN rollup.state AS s ON true
+    LEFT JOIN rollup.state AS s ON n.days IS NOT NULL
 ), days AS MATERIALIZED (
     SELECT
         least(

@@ -26,7 +26,7 @@ WITH noted AS MATERIALIZED (
         (greatest(now(), (SELECT max(r.hour) FROM running AS r)) AT TIME ZONE z.time_zone)::date AS last_day
     -- As in rollup.cost_periods: who has no row of rollup.state is told.
     FROM noted AS n
-    LEFT JOIN rollup.state AS z ON true
+    LEFT JOIN rollup.state AS z ON n.days IS NOT NULL
 ), hours AS (
     SELECT
         s.hour,

@@ -18,7 +18,7 @@ WITH reader AS MATERIALIZED (
         -- As in rollup.cost_periods: who has no row of rollup.state is told.
         SELECT (now() AT TIME ZONE s.time_zone)::date AS day
         FROM rollup.noted('logs') AS n
-        LEFT JOIN rollup.state AS s ON true
+        LEFT JOIN rollup.state AS s ON n.days IS NOT NULL
     ) AS t
 ), budgets AS MATERIALIZED (
     SELECT
