@@ -1,6 +1,6 @@
 -- A version is where the row of the catalog is and who wrote it: another one after each CREATE OR REPLACE. That of a
 -- view is the version of its rule, which a GRANT leaves alone; that of a routine is another one after a GRANT, too.
--- `made` is not: of a routine it is the version of what says that it depends on schemas, its own and those that its body
+-- `made` is not: of a routine it is the version of what says that it depends on schemas, its own and those its body
 -- names.
 SELECT
     'pg_class'::pg_catalog.regclass::oid AS class_id, c.oid AS object_id, v.version, v.version AS made
