@@ -87,7 +87,7 @@ REWRITES = [
     "UPDATE llm.session_logs SET token_used = 0",
     "UPDATE llm.session_logs SET token_used = NULL",
     "UPDATE llm.session_logs SET token_used = token_used + 1 WHERE log_sequence = 1",
-    "UPDATE llm.session_logs SET response_time = '2026-01-01Z' WHERE response_time IS NOT NULL",
+    "UPDATE llm.session_logs SET response_time = now() + interval '1 h' WHERE response_time IS NOT NULL",
     "UPDATE llm.session_logs SET response_time = NULL, token_used = 100",
     "UPDATE llm.session_logs SET request_prompt_s3_path = 's3://other/in'",
     "UPDATE llm.session_logs SET response_s3_path = NULL",
@@ -351,8 +351,9 @@ def test_no_question_makes_a_report_name_people(db: psycopg.Connection, connect:
     told: list[str] = []
     analyst.add_notice_handler(lambda notice: told.append(notice.message_primary))
     seen = 0
-    # On a cluster requests are not asked together with what another report says of local tables.
-    conditions = [condition for condition in CONDITIONS if not citus.DSN or " FROM " not in condition]
+    # On a cluster requests are not asked together with what another report says of local tables, and workers have no
+    # operators of the reader's.
+    conditions = [one for one in CONDITIONS if not citus.DSN or not re.search(" FROM | @@@ ", one)]
     for condition in conditions:
         assert analyst.execute(NAMED + condition).fetchall() == [], condition
         if not citus.DSN:
