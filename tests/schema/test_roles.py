@@ -91,7 +91,7 @@ REWRITES = [
     "UPDATE llm.session_logs SET response_time = NULL, token_used = 100",
     "UPDATE llm.session_logs SET request_prompt_s3_path = 's3://other/in'",
     "UPDATE llm.session_logs SET response_s3_path = NULL",
-    "UPDATE llm.sessions SET end_time = '2026-01-01Z' WHERE end_time IS NOT NULL",
+    "UPDATE llm.sessions SET end_time = now() + interval '1 h' WHERE end_time IS NOT NULL",
     "UPDATE llm.sessions SET end_time = now() + interval '1 h', status = 'aborted'",
     "UPDATE llm.sessions SET status = 'error' WHERE end_time IS NOT NULL",
     "UPDATE llm.sessions SET end_time = NULL, status = 'running'",
@@ -353,7 +353,7 @@ def test_no_question_makes_a_report_name_people(db: psycopg.Connection, connect:
     seen = 0
     # On a cluster requests are not asked together with what another report says of local tables, and workers have no
     # operators of the reader's.
-    conditions = [one for one in CONDITIONS if not citus.DSN or not re.search(" FROM | @@@ ", one)]
+    conditions = [one for one in CONDITIONS if not citus.DSN or not re.search(" FROM | @@@ |::mine", one)]
     for condition in conditions:
         assert analyst.execute(NAMED + condition).fetchall() == [], condition
         if not citus.DSN:
