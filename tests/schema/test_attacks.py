@@ -243,9 +243,10 @@ def test_nobody_is_told_by_a_stranger_what_lies_beside_a_shard(
     forged = """
         SELECT set_config(format('llm.beside_%%s_%%s', s.oid, t.oid), %s, false)
         FROM pg_class AS s
-        CROSS JOIN unnest(ARRAY['llm.sessions', 'llm.session_logs', 'cluster.state', 'cluster.notes',
-            'cluster.template_uses']::regclass[]) AS t (oid)
+        CROSS JOIN pg_class AS t
         WHERE s.relname ~ '^(sessions|session_logs)_.*[0-9]{6,}$'
+            AND t.relnamespace::regnamespace::text IN ('llm', 'cluster')
+            AND t.relname IN ('sessions', 'session_logs', 'state', 'notes', 'template_uses')
     """
     keys = [company.deployment_id, company.config_id, company.template_id]
     with logins_of_the_page(dsn) as connect:
