@@ -104,7 +104,7 @@ def build(conn: psycopg.Connection, logs: int, anchor: datetime, progress: Calla
         set_local(conn, name, value)
     progress("Making departments, people, models and templates ...")
     for path in sorted(folder().glob("*.sql")):
-        if path.name == STATE_FILE or path.name == COSTS_FILE and not knows_costs(conn):
+        if path.name == STATE_FILE or (path.name == COSTS_FILE and not knows_costs(conn)):
             continue
         if path.name != STEP_FILE:
             Session(conn).run_file(path)
