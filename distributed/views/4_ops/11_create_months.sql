@@ -5,8 +5,8 @@
 DO $$
 BEGIN
     EXECUTE cluster.changed(
-        pg_get_functiondef('ops.lock_giving_way(text[])'::regprocedure), 'least(taken_by - clock_timestamp(), within)',
-        'CASE WHEN lock = wanted[1] THEN within ELSE interval ''1 ms'' END'
+        pg_get_functiondef('ops.lock_giving_way(text[])'::regprocedure), '''LOCK TABLE '' || lock',
+        '''LOCK TABLE '' || lock || CASE WHEN lock <> wanted[1] THEN '' NOWAIT'' ELSE '''' END'
     );
 END
 $$;
