@@ -1,7 +1,7 @@
 -- instead of: views/4_ops/11_create_months.sql
 
--- Citus looks for deadlocks every other second, and ends a writer also for one that would be over in 50 ms. So who holds
--- a lock does not wait for the next.
+-- Citus looks for deadlocks every other second, and ends a writer also for one that would be over in 50 ms. So who
+-- holds a lock does not wait for the next.
 DO $$
 BEGIN
     EXECUTE cluster.changed(
