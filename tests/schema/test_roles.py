@@ -133,7 +133,8 @@ NOT_FOR_THE_SERVICE = [
 ]
 if citus.DSN:
     # Which nobody can there.
-    NOT_FOR_THE_SERVICE.remove("UPDATE llm.sessions SET session_id = llm.uuidv7()")
+    for table in ("sessions", "session_logs"):
+        NOT_FOR_THE_SERVICE.remove(f"UPDATE llm.{table} SET session_id = llm.uuidv7()")
 
 
 def stored(db: psycopg.Connection) -> tuple[list[tuple], list[tuple]]:
