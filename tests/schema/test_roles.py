@@ -131,6 +131,10 @@ NOT_FOR_THE_SERVICE = [
     "SET session_replication_role = replica",
     "LOCK TABLE llm.sessions IN SHARE MODE",
 ]
+if citus.DSN:
+    # Which nobody can there.
+    for table in ("sessions", "session_logs"):
+        NOT_FOR_THE_SERVICE.remove(f"UPDATE llm.{table} SET session_id = llm.uuidv7()")
 
 
 def stored(db: psycopg.Connection) -> tuple[list[tuple], list[tuple]]:

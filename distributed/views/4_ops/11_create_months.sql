@@ -1,12 +1,12 @@
 -- instead of: views/4_ops/11_create_months.sql
 
--- Citus looks for deadlocks every other second, and ends a writer also for one that would be over in 50 ms. So who holds
--- a lock does not wait for the next.
+-- Citus looks for deadlocks every other second, and ends a writer also for one that would be over in 50 ms. So who
+-- holds a lock does not wait for the next.
 DO $$
 BEGIN
     EXECUTE cluster.changed(
-        pg_get_functiondef('ops.lock_giving_way(text[])'::regprocedure), 'least(taken_by - clock_timestamp(), within)',
-        'CASE WHEN lock = wanted[1] THEN within ELSE interval ''1 ms'' END'
+        pg_get_functiondef('ops.lock_giving_way(text[])'::regprocedure), '''LOCK TABLE '' || lock',
+        '''LOCK TABLE '' || lock || CASE WHEN lock <> wanted[1] THEN '' NOWAIT'' ELSE '''' END'
     );
 END
 $$;
