@@ -2,12 +2,14 @@
 
 import re
 from argparse import Namespace
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from conftest import fresh_database
 from llm_db import demo
 from llm_db.report import bill, command
 
@@ -17,10 +19,16 @@ ANCHOR = datetime(2026, 3, 11, tzinfo=UTC)
 ASKED = {"name": "monthly_cost_by_department", "since": None, "until": None, "where": [], "top": None, "lang": "en"}
 
 
-@pytest.fixture
-def page(db: psycopg.Connection, tmp_path: Path):
-    demo.run(db, 2_000, lambda _: None, ANCHOR)
+@pytest.fixture(scope="module")
+def db(server: str, template: str) -> Iterator[psycopg.Connection]:
+    """The demo company, which nobody here changes."""
+    with fresh_database(server, template) as dsn, psycopg.connect(dsn, autocommit=True) as connection:
+        demo.run(connection, 2_000, lambda _: None, ANCHOR)
+        yield connection
 
+
+@pytest.fixture
+def page(db: psycopg.Connection, tmp_path: Path) -> Callable[..., str]:
     def make(**asked: object) -> str:
         file = tmp_path / "bill.html"
         with db.transaction():
