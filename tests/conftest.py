@@ -44,7 +44,7 @@ SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, help="how often tests/fire/test_kills.py kills each job (50 is the full run)")
-    parser.addoption("--fifth", type=int, choices=range(5), help="one fifth of the tests, chosen by their names")
+    parser.addoption("--tenth", type=int, choices=range(10), help="one tenth of the tests, chosen by their names")
     parser.addoption("--seed", type=int, help="the moments of an earlier run again; that run has printed it")
 
 
@@ -79,10 +79,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if (fifth := config.getoption("--fifth")) is not None:
-        left_out = [item for item in items if crc32(item.nodeid.encode()) % 5 != fifth]
+    if (tenth := config.getoption("--tenth")) is not None:
+        left_out = [item for item in items if crc32(item.nodeid.encode()) % 10 != tenth]
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if crc32(item.nodeid.encode()) % 5 == fifth]
+        items[:] = [item for item in items if crc32(item.nodeid.encode()) % 10 == tenth]
     for item in items:
         for marker in filter(None, map(item.get_closest_marker, ("once", "one_node"))):
             if not marker.args:

@@ -61,11 +61,11 @@ def main() -> None:
     parser.add_argument("version", nargs="*", help="only these")
     shared = parser.add_mutually_exclusive_group()
     shared.add_argument("--all", action="store_true", help="what is marked `once` on each version too")
-    shared.add_argument("--fifth", type=int, help="one fifth of the tests on the older versions: 0 to 4")
+    shared.add_argument("--tenth", type=int, help="one tenth of the tests on the older versions: 0 to 9")
     parser.add_argument("--write", action="store_true", help="write what came out into the table of README.md")
     chosen = parser.parse_args()
-    if chosen.write and chosen.fifth is not None:
-        parser.error("a fifth is not what the table says")
+    if chosen.write and chosen.tenth is not None:
+        parser.error("a tenth is not what the table says")
     wanted = chosen.version or [*DEBIAN, *WHEELS]
     if missing := [version for version in wanted if version not in server_bins()]:
         ways = "15 comes with apt-get install postgresql-15, 16 to 18 with pip install -e '.[dev]'"
@@ -73,8 +73,8 @@ def main() -> None:
     results = []
     for version in wanted:
         share = [] if chosen.all or version == EMBEDDED else ["-m", "not once"]
-        if chosen.fifth is not None and version != EMBEDDED:
-            share.append(f"--fifth={chosen.fifth}")
+        if chosen.tenth is not None and version != EMBEDDED:
+            share.append(f"--tenth={chosen.tenth}")
         if chosen.write:
             # The table may say what is not so until it is written.
             share.append("--deselect=tests/docs/test_versions.py")
