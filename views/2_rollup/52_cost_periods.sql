@@ -269,8 +269,11 @@ CROSS JOIN LATERAL (
                 AND w.day >= (p.first_day - g.length)::date AND w.day < (p.first_day + g.length)::date
                 AND (r.sees_all OR d.dimension = 'department' AND w.key = r.department_id)
         ) AS u
-        LEFT JOIN prices AS x ON u.day = x.day AND u.deployment_id = x.deployment_id
+        -- FULL, as there is no nested loop for it: the planner expects one price, and there are thousands. A price that
+        -- nothing here has is left out below, in a way that does not make it a LEFT JOIN again.
+        FULL JOIN prices AS x ON u.day = x.day AND u.deployment_id = x.deployment_id
         CROSS JOIN LATERAL (SELECT CASE WHEN x.is_by_request THEN u.requests ELSE u.unknown END) AS n (requests)
+        WHERE coalesce(u.requests, 0) > 0
         UNION ALL
         SELECT
             CASE d.dimension WHEN 'deployment' THEN i.deployment_id WHEN 'model' THEN i.model_id END,
