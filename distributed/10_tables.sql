@@ -115,23 +115,3 @@ CREATE TYPE cluster.catalogs AS (
 );
 COMMENT ON TYPE cluster.catalogs IS 'What is counted of a log and stands in no log: which models deployments ran from '
     'when to when, max_tokens of presets, departments of users from when to when';
-
--- A table goes without the foreign keys it has or that lead to it. 30_foreign_keys.sql puts them back.
-ALTER TABLE llm.sessions
-DROP CONSTRAINT sessions_user_id_fkey,
-DROP CONSTRAINT sessions_project_id_fkey,
-DROP CONSTRAINT sessions_session_type_fkey,
-DROP CONSTRAINT sessions_status_fkey;
-ALTER TABLE llm.session_logs
-DROP CONSTRAINT session_logs_deployment_id_fkey,
-DROP CONSTRAINT session_logs_config_id_fkey,
-DROP CONSTRAINT session_logs_template_id_fkey;
-DO $$
-DECLARE
-    logs regclass;
-BEGIN
-    FOR logs IN SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = 'llm.session_logs'::regclass LOOP
-        EXECUTE format('ALTER TABLE %s DROP CONSTRAINT session_logs_session_id_fkey', logs);
-    END LOOP;
-END
-$$;

@@ -15,18 +15,3 @@ REFERENCES cluster.prompt_templates_base (template_id);
 -- A template that was used stays, as on one node.
 ALTER TABLE cluster.template_uses ADD CONSTRAINT prompt_template_uses_template_id_fkey FOREIGN KEY (template_id)
 REFERENCES cluster.prompt_templates_base (template_id);
-DO $$
-DECLARE
-    logs text;
-BEGIN
-    FOR logs IN
-        SELECT c.relname
-        FROM pg_inherits AS i
-        INNER JOIN pg_class AS c ON i.inhrelid = c.oid
-        WHERE i.inhparent = 'llm.session_logs'::regclass
-        ORDER BY c.relname
-    LOOP
-        PERFORM ops.refer_to_sessions(logs, replace(replace(logs, 'session_logs', 'sessions'), '_default', ''));
-    END LOOP;
-END
-$$;

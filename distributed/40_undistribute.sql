@@ -15,22 +15,6 @@ BEGIN
     END LOOP;
 END
 $$;
-ALTER TABLE llm.sessions DROP CONSTRAINT sessions_user_id_fkey;
-ALTER TABLE llm.sessions DROP CONSTRAINT sessions_project_id_fkey;
-ALTER TABLE llm.sessions DROP CONSTRAINT sessions_session_type_fkey;
-ALTER TABLE llm.sessions DROP CONSTRAINT sessions_status_fkey;
-ALTER TABLE llm.session_logs DROP CONSTRAINT session_logs_deployment_id_fkey;
-ALTER TABLE llm.session_logs DROP CONSTRAINT session_logs_config_id_fkey;
-ALTER TABLE llm.session_logs DROP CONSTRAINT session_logs_template_id_fkey;
-DO $$
-DECLARE
-    logs regclass;
-BEGIN
-    FOR logs IN SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = 'llm.session_logs'::regclass LOOP
-        EXECUTE format('ALTER TABLE %s DROP CONSTRAINT session_logs_session_id_fkey', logs);
-    END LOOP;
-END
-$$;
 -- Citus makes the tables anew, without what was said of them and given on them.
 CREATE TEMPORARY TABLE kept ON COMMIT DROP AS
 WITH ours AS (

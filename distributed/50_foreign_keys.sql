@@ -12,18 +12,3 @@ ALTER TABLE llm.session_logs ADD CONSTRAINT session_logs_config_id_fkey FOREIGN 
 REFERENCES llm.model_configs (config_id);
 ALTER TABLE llm.session_logs ADD CONSTRAINT session_logs_template_id_fkey FOREIGN KEY (template_id)
 REFERENCES llm.prompt_templates_base (template_id);
-DO $$
-DECLARE
-    logs text;
-BEGIN
-    FOR logs IN
-        SELECT c.relname
-        FROM pg_inherits AS i
-        INNER JOIN pg_class AS c ON i.inhrelid = c.oid
-        WHERE i.inhparent = 'llm.session_logs'::regclass
-        ORDER BY c.relname
-    LOOP
-        PERFORM ops.refer_to_sessions(logs, replace(replace(logs, 'session_logs', 'sessions'), '_default', ''));
-    END LOOP;
-END
-$$;

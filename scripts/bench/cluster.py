@@ -6,7 +6,6 @@ CPU time is told apart by coordinator and workers, from which follows what worke
 """
 
 import os
-import statistics
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,12 +15,12 @@ from common import (
     STEP,
     arguments,
     cell,
+    compared,
     connect,
     hardware,
     llm_db,
     pgbench,
     print_table,
-    ratio_of,
     refresh,
     say,
     timed,
@@ -87,15 +86,7 @@ def main() -> None:
             db.execute("SELECT create_distributed_table('bench_bare', 'session_id', colocate_with => 'llm.sessions')")
             on = hardware(db)
         found = measured(dsns, chosen.rounds, chosen.seconds)
-        rows = [
-            [
-                name,
-                statistics.median(runs["one node"]),
-                statistics.median(runs["cluster"]),
-                f"{ratio_of(runs['cluster'], runs['one node']):.2f}",
-            ]
-            for name, runs in found.items()
-        ]
+        rows = compared(found)
         paper = on_paper(dsns, chosen.seconds)
         back = seconds_of("distribute --undo", dsns["cluster"])
     rows.append([f"`llm-db distribute`, {chosen.logs:,} logs, s", "", moved, ""])
@@ -104,14 +95,7 @@ def main() -> None:
     if paper:
         print_table(
             "cluster-on-paper",
-            [
-                "",
-                "us of CPU, coordinator",
-                "us of CPU, workers",
-                "2 workers",
-                "4 workers",
-                "4 workers, asked themselves",
-            ],
+            ["", "us of CPU, coordinator", "us of CPU, workers", "2 workers", "4 workers", "4 workers that are asked"],
             paper,
         )
 
@@ -128,8 +112,8 @@ def made(name: str, logs: int, ending: ExitStack) -> str:
     """A database with the demo company on the coordinator, whose cluster has the workers of LLM_DB_CITUS_DSN."""
     say(f"making {name} ...")
     for server in servers():
+        drop(server, name)
         with psycopg.connect(server, autocommit=True) as admin:
-            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
             admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
         ending.callback(drop, server, name)
     dsn = make_conninfo(DSN, dbname=name)

@@ -223,8 +223,9 @@ def ratio_of(runs: list[float], base: list[float]) -> float:
     return statistics.median(run / other if other else math.nan for run, other in zip(runs, base, strict=True))
 
 
-def compared(found: dict[str, dict[int, list[float]]]) -> list[list]:
-    """A row for each thing that was measured of several sizes: the median of each, and its ratio to the first."""
+def compared(found: dict[str, dict[int | str, list[float]]]) -> list[list]:
+    """A row for each thing that was measured of several sizes, or in several places: the median of each, and its ratio
+    to the first."""
     rows = []
     for name, runs in found.items():
         first, *others = runs.values()

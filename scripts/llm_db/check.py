@@ -117,11 +117,13 @@ def built(applied: Iterable[Migration], found: Iterable[Repeatable], dsn: str | 
             seeds.run_reference(session)
         is_distributed = any(file.is_distributed for file in found)
         if is_distributed:
-            session.run_file(sql_root() / "distributed" / "10_tables.sql")
+            for name in ("10_tables", "15_drop_foreign_keys"):
+                session.run_file(sql_root() / "distributed" / f"{name}.sql")
         for file in found:
             session.run_file(file.path, file.text)
         if is_distributed:
-            session.run_file(sql_root() / "distributed" / "30_foreign_keys.sql")
+            for name in ("30_foreign_keys", "55_foreign_keys_of_months"):
+                session.run_file(sql_root() / "distributed" / f"{name}.sql")
         yield session
 
 

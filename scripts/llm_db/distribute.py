@@ -32,13 +32,13 @@ SETTINGS = {
     "local_table_join_policy": "'prefer-local'",
 }
 MAKE = {
-    "making what lies beside them": "10_tables.sql",
-    "copying sessions and logs to the workers": "20_distribute.sql",
-    "proving foreign keys": "30_foreign_keys.sql",
+    "making what lies beside them": ("10_tables.sql", "15_drop_foreign_keys.sql"),
+    "copying sessions and logs to the workers": ("20_distribute.sql",),
+    "proving foreign keys": ("30_foreign_keys.sql", "55_foreign_keys_of_months.sql"),
 }
 UNDO = {
-    "copying sessions and logs to the coordinator": "40_undistribute.sql",
-    "proving foreign keys": "50_foreign_keys.sql",
+    "copying sessions and logs to the coordinator": ("15_drop_foreign_keys.sql", "40_undistribute.sql"),
+    "proving foreign keys": ("50_foreign_keys.sql", "55_foreign_keys_of_months.sql"),
 }
 # What Citus says of each table when it begins with it.
 COPYING = re.compile("^(Copying data from local table|moving the data of )")
@@ -189,9 +189,10 @@ def convert(backend: Backend, found: list[repeatables.Repeatable], undo: bool, t
     steps = Steps(connection, tell)
     # Citus takes views on these tables along, and cannot where they also read others. They are made again below.
     drop_recorded(session, "views_on_logs")
-    for name, file in (UNDO if undo else MAKE).items():
+    for name, in_step in (UNDO if undo else MAKE).items():
         with steps.step(name):
-            session.run_file(sql_root() / "distributed" / file)
+            for file in in_step:
+                session.run_file(sql_root() / "distributed" / file)
     with steps.step("making views, functions and triggers"):
         make_again(session, found, undo)
     database = scalar(connection, "SELECT quote_ident(current_database())")

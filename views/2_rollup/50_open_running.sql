@@ -16,8 +16,7 @@ BEGIN ATOMIC
     ) AS l;
 END;
 COMMENT ON FUNCTION rollup.open_running(tstzmultirange) IS 'The running requests that reports look at themselves, '
-    'columns '
-    'as in rollup.running, to be summed up: of open time, and of the noted parts of closed time, given by '
+    'columns as in rollup.running, to be summed up: of open time, and of the noted parts of closed time, given by '
     'rollup.noted()';
 REVOKE ALL ON FUNCTION rollup.open_running(tstzmultirange) FROM public;
 GRANT EXECUTE ON FUNCTION rollup.open_running(tstzmultirange) TO llm_analyst;

@@ -347,8 +347,7 @@ COMMENT ON VIEW rollup.cost_periods IS '기간별 비용: by dimension and grain
 CALL ops.describe('rollup.cost_periods', 'rollup.usage_rows');
 COMMENT ON COLUMN rollup.cost_periods.grain IS '기간 단위: day, week or month';
 COMMENT ON COLUMN rollup.cost_periods.dimension IS 'What key means: that of rollup.dimension, or of each department '
-    'its '
-    'models or users';
+    'its models or users';
 COMMENT ON COLUMN rollup.cost_periods.first_day IS '기간 시작일: in the reporting time zone';
 COMMENT ON COLUMN rollup.cost_periods.key IS 'The dimension''s own key; NULL = requests without one, or idle';
 COMMENT ON COLUMN rollup.cost_periods.department_id IS 'Whose models or users; NULL in other dimensions';

@@ -41,8 +41,7 @@ FROM (
 ) AS u
 GROUP BY u.day, u.deployment_id;
 COMMENT ON VIEW rollup.deployment_days IS '배포별 일자: what a deployment held and did, a row per deployment and day on '
-    'which '
-    'it held GPUs or had requests';
+    'which it held GPUs or had requests';
 CALL ops.describe('rollup.deployment_days', 'rollup.usage_rows');
 COMMENT ON COLUMN rollup.deployment_days.deployment_id IS '배포: which held GPUs or had requests';
 COMMENT ON COLUMN rollup.deployment_days.gpus IS 'GPU 개수: the most it held at a time';

@@ -120,12 +120,10 @@ CROSS JOIN LATERAL (
     ) AS u
     GROUP BY u.deployment_id
 ) AS c;
-COMMENT ON VIEW rollup.capacity_hours IS '시간대별 여유: what a deployment held and ran, a row per deployment and hour in '
-    'which it '
-    'held GPUs or requests ran';
+COMMENT ON VIEW rollup.capacity_hours IS '시간대별 여유: what a deployment held and ran, a row per deployment and hour '
+    'in which it held GPUs or requests ran';
 COMMENT ON COLUMN rollup.capacity_hours.local_hour IS '시간대: the start of the hour, as clocks in the reporting time '
-    'zone '
-    'show it';
+    'zone show it';
 COMMENT ON COLUMN rollup.capacity_hours.hour IS '시간대 시작: the instant it began';
 COMMENT ON COLUMN rollup.capacity_hours.deployment_id IS '배포: which held GPUs or ran requests';
 COMMENT ON COLUMN rollup.capacity_hours.gpus IS 'GPU 개수: the most it held at a time';
