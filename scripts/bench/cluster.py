@@ -61,8 +61,9 @@ WRITES = {
     "single-row SELECT of a session": SELECT,
 }
 DAYS = "(SELECT max(request_day) - 29 FROM reporting.daily_usage)"
+USAGE = f"SELECT * FROM reporting.daily_usage WHERE request_day >= {DAYS}"
 READS = {
-    "30 days of usage, ms": f"SELECT * FROM reporting.daily_usage WHERE request_day >= {DAYS}",
+    "30 days of usage, ms": USAGE,
     "30 days by project, ms": f"SELECT * FROM reporting.daily_usage_by_project WHERE request_day >= {DAYS}",
     "a month's cost by department, ms": "SELECT * FROM reporting.monthly_cost_by_department"
     f" WHERE cost_month = date_trunc('month', {DAYS})::date",
@@ -148,22 +149,29 @@ def seconds_of(command: str, dsn: str) -> float:
 
 def measured(dsns: dict[str, str], rounds: int, seconds: int) -> dict[str, dict[str, list[float]]]:
     found: dict[str, dict[str, list[float]]] = {}
+
+    def add(name: str, where: str, figure: float) -> None:
+        found.setdefault(name, {}).setdefault(where, []).append(figure)
+
     for number in range(rounds):
         say(f"round {number + 1} of {rounds} ...")
         for where, dsn in dsns.items():
             for name, script in WRITES.items():
-                rate = len(pgbench(dsn, script, CLIENTS, f"-T {seconds}")) / seconds
-                found.setdefault(name, {}).setdefault(where, []).append(rate)
+                add(name, where, len(pgbench(dsn, script, CLIENTS, f"-T {seconds}")) / seconds)
         for where, dsn in dsns.items():
             with connect(dsn) as db:
                 db.execute("SELECT ops.restart_rollups()")
-                last = db.execute("SELECT max(request_time) - %s FROM llm.session_logs", [STEP]).fetchone()[0]
-                name = "a refresh from the beginning, s"
-                found.setdefault(name, {}).setdefault(where, []).append(refresh(db, last))
+                last, now = db.execute("SELECT max(request_time) - %s, now() FROM llm.session_logs", [STEP]).fetchone()
+                add("a refresh from the beginning, s", where, refresh(db, last))
+                add("30 days of usage, what the round wrote being open, ms", where, best(db, USAGE))
+                refresh(db, now)
                 for name, question in READS.items():
-                    best = min(timed(db, question) for _ in range(5))
-                    found.setdefault(name, {}).setdefault(where, []).append(best)
+                    add(name, where, best(db, question))
     return found
+
+
+def best(db: psycopg.Connection, question: str) -> float:
+    return min(timed(db, question) for _ in range(5))
 
 
 def on_paper(dsns: dict[str, str], seconds: int) -> list[list]:

@@ -1,10 +1,12 @@
 SELECT 'the extension citus, 13.0 or later, is not in this database', -- noqa: AM07
-    'CREATE EXTENSION citus; on each server, and then SELECT citus_set_coordinator_host(...); and SELECT '
-    'citus_add_node(...); for each worker'
-WHERE NOT EXISTS (
-    SELECT 1 FROM pg_extension AS e
-    WHERE e.extname = 'citus' AND split_part(split_part(e.extversion, '-', 1), '.', 1)::integer >= 13
-)
+    CASE
+        WHEN e.extversion IS NULL THEN 'CREATE EXTENSION citus; on each server, and then SELECT '
+            'citus_set_coordinator_host(...); and SELECT citus_add_node(...); for each worker'
+        ELSE format('it is %%s: ALTER EXTENSION citus UPDATE; on each server, with Citus 13.0 or later', e.extversion)
+    END
+FROM (VALUES ('citus')) AS c (name)
+LEFT JOIN pg_extension AS e ON c.name = e.extname
+WHERE coalesce(split_part(split_part(e.extversion, '-', 1), '.', 1)::integer, 0) < 13
 UNION ALL
 (
     SELECT 'another session is at work: pid ' || a.pid || ' of ' || coalesce(a.usename, '?'),
