@@ -12,7 +12,7 @@ CREATE TABLE llm.deployment_history (
 
     CONSTRAINT deployment_history_pkey PRIMARY KEY (deployment_id, since),
     CONSTRAINT deployment_history_deployment_id_fkey FOREIGN KEY (deployment_id)
-        REFERENCES llm.deployments (deployment_id) ON DELETE CASCADE,
+        REFERENCES llm.deployments (deployment_id),
     CONSTRAINT deployment_history_model_id_fkey FOREIGN KEY (model_id) REFERENCES llm.models (model_id),
     CONSTRAINT deployment_history_environment_fkey FOREIGN KEY (environment) REFERENCES llm.environments (code),
     CONSTRAINT deployment_history_status_fkey FOREIGN KEY (status) REFERENCES llm.deployment_statuses (code),

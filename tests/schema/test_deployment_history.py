@@ -111,14 +111,19 @@ def test_what_is_written_last_is_what_holds(db: psycopg.Connection, company: Com
     assert (history(db)[-1], len(history(db, "since > clock_timestamp()"))) == (deployments(db)[0][1:], 0)
 
 
-def test_a_deployment_that_served_nobody_goes_with_its_history(db: psycopg.Connection, company: Company) -> None:
+def test_a_deployment_goes_only_after_its_history(db: psycopg.Connection, company: Company) -> None:
+    """Else what it has cost would go from the bills of the past."""
     db.execute("INSERT INTO llm.gpu_rates (deployment_id, since, price_per_hour) VALUES (%s, 'now', 1)",
                [company.deployment_id])  # fmt: skip
-    with refused(db, "gpu_rates_deployment_id_fkey"):
-        db.execute("DELETE FROM llm.deployments")
-    db.execute("DELETE FROM llm.gpu_rates")
+    for holds, constraint in (
+        ("llm.deployment_history", "deployment_history_deployment_id_fkey"),
+        ("llm.gpu_rates", "gpu_rates_deployment_id_fkey"),
+    ):
+        with refused(db, constraint):
+            db.execute("DELETE FROM llm.deployments")
+        db.execute(f"DELETE FROM {holds}")
     db.execute("DELETE FROM llm.deployments")
-    assert history(db, "true") == []
+    assert deployments(db) == []
 
 
 def test_reports_follow_each_correction_of_the_past(db: psycopg.Connection, company: Company) -> None:

@@ -150,6 +150,17 @@ COMMENT ON FUNCTION rollup.running_hours(timestamptz, bigint, timestamptz) IS 'T
 REVOKE ALL ON FUNCTION rollup.running_hours(timestamptz, bigint, timestamptz) FROM public;
 GRANT EXECUTE ON FUNCTION rollup.running_hours(timestamptz, bigint, timestamptz) TO llm_analyst;
 
+-- The most requests end in the minute they began in: who looks at minutes need not look at them.
+CREATE OR REPLACE FUNCTION rollup.meets_a_minute(request_time timestamptz, latency_us bigint)
+RETURNS boolean
+LANGUAGE sql
+IMMUTABLE PARALLEL SAFE
+RETURN latency_us
+>= (60000000 - (date_part('epoch', request_time - '2000-01-01 00:00Z') * 1e6)::bigint % 60000000) % 60000000;
+COMMENT ON FUNCTION rollup.meets_a_minute(timestamptz, bigint) IS 'Whether a request, given with its latency in '
+    'microseconds, ran until a minute began, or longer; an hour begins with a minute. NULL = it was not answered';
+REVOKE ALL ON FUNCTION rollup.meets_a_minute(timestamptz, bigint) FROM public;
+
 CREATE OR REPLACE VIEW rollup.session_facts AS
 SELECT
     s.session_id,

@@ -78,28 +78,33 @@ BEGIN
         ) AS d (dimension, key)
         WHERE p.dimension IS NOT NULL AND (p.dimension = 'department' OR d.dimension = p.dimension)
         GROUP BY d.dimension, p.day, p.month, d.key
-    ), cells AS MATERIALIZED (
+    ), counts AS MATERIALIZED (
         SELECT
-            f.day, f.month, f.bucket,
+            f.day, f.month, f.bucket, f.deployment_id, f.model_id,
             CASE
                 WHEN grouping(f.config_id) = 0 THEN 'config'::rollup.dimension
                 WHEN grouping(f.department_id) = 0 THEN 'department'
-                WHEN grouping(f.deployment_id) = 0 THEN 'deployment'
-                WHEN grouping(f.model_id) = 0 THEN 'model'
                 WHEN grouping(f.project_id) = 0 THEN 'project'
                 WHEN grouping(f.template_id) = 0 THEN 'template'
-                ELSE 'all'
             END AS dimension,
-            coalesce(
-                f.config_id, f.department_id, f.deployment_id, f.model_id, f.project_id, f.template_id
-            ) AS key,
+            coalesce(f.config_id, f.department_id, f.project_id, f.template_id) AS key,
             count(*) AS answered
         FROM facts AS f
         WHERE f.bucket IS NOT NULL
         GROUP BY
             f.day, f.month, f.bucket, GROUPING SETS (
-                f.config_id, f.department_id, f.deployment_id, f.model_id, f.project_id, f.template_id, ()
+                f.config_id, f.department_id, f.project_id, f.template_id, (f.deployment_id, f.model_id)
             )
+    ), cells AS (
+        SELECT c.day, c.month, c.bucket, c.dimension, c.key, c.answered FROM counts AS c WHERE c.dimension IS NOT NULL
+        UNION ALL
+        SELECT c.day, c.month, c.bucket, d.dimension, d.key, rollup.bigint_sum(c.answered)
+        FROM counts AS c
+        CROSS JOIN LATERAL (
+            VALUES ('all'::rollup.dimension, NULL::bigint), ('deployment', c.deployment_id), ('model', c.model_id)
+        ) AS d (dimension, key)
+        WHERE c.dimension IS NULL
+        GROUP BY c.day, c.month, c.bucket, d.dimension, d.key
     ), ranked AS MATERIALIZED (
         SELECT
             c.dimension, c.day, c.month, c.key, c.bucket,
@@ -172,9 +177,12 @@ BEGIN
             tokens = u.tokens + excluded.tokens,
             latency_us = u.latency_us + excluded.latency_us
     ), hours_run AS MATERIALIZED (
-        SELECT f.day, f.month, f.deployment_id, r.hour, r.busy_us, r.first_minute, r.last_minute
+        SELECT
+            f.day, f.month, f.deployment_id, r.hour, r.first_minute, r.last_minute,
+            r.busy_us - CASE WHEN r.hour = f.hour THEN f.latency_us ELSE 0 END AS moved_us
         FROM facts AS f
         CROSS JOIN LATERAL rollup.running_hours(f.request_time, f.latency_us, f.hour) AS r
+        WHERE rollup.meets_a_minute(f.request_time, f.latency_us)
     ), looks AS (
         SELECT
             m.day, m.month, m.hour, m.deployment_id,
@@ -193,9 +201,18 @@ BEGIN
             b.day, b.month, b.hour, b.deployment_id, b.busy_us, coalesce(k.minutes, '{}') AS minutes,
             coalesce(k.in_flight, '{}') AS in_flight
         FROM (
-            SELECT h.day, h.month, h.hour, h.deployment_id, sum(h.busy_us) AS busy_us
-            FROM hours_run AS h
-            GROUP BY h.day, h.month, h.hour, h.deployment_id
+            -- Most requests end in the minute they began in: their time is that of their hour. Of the others, what
+            -- they ran in later hours is moved there.
+            SELECT t.day, t.month, t.hour, t.deployment_id, sum(t.busy_us) AS busy_us
+            FROM (
+                SELECT p.day, p.month, p.hour, p.deployment_id, p.latency_us AS busy_us
+                FROM parts AS p
+                WHERE p.dimension IS NULL AND p.answered_requests > 0
+                UNION ALL
+                SELECT h.day, h.month, h.hour, h.deployment_id, h.moved_us
+                FROM hours_run AS h
+            ) AS t
+            GROUP BY t.day, t.month, t.hour, t.deployment_id
         ) AS b
         LEFT JOIN looks AS k USING (day, month, hour, deployment_id)
     ), running AS (

@@ -114,7 +114,7 @@ DECLARE
     fold text := pg_get_functiondef('rollup.fold_logs(timestamptz, timestamptz)'::regprocedure);
     -- From the logs to sums and histograms, and from cells of these back to logs.
     counting constant text := substring(fold FROM 'parts AS MATERIALIZED .*\), (?=sums AS MATERIALIZED)');
-    ranking constant text := substring(fold FROM 'cells AS MATERIALIZED .*\), (?=hours AS \()');
+    ranking constant text := substring(fold FROM 'counts AS MATERIALIZED .*\), (?=hours AS \()');
     running constant text := substring(fold FROM 'hours_run AS MATERIALIZED .*\), (?=running AS \()');
     choosing constant text := substring(fold FROM 'candidates AS MATERIALIZED .*\), (?=slowest AS \()');
     facts text := rtrim(pg_get_viewdef('rollup.log_facts'::regclass), ';');
