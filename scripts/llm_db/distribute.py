@@ -115,7 +115,7 @@ def refusals(connection: psycopg.Connection, is_distributed: bool) -> list[tuple
         return found
     found += connection.execute(query("distribute_refuse"), {"undo": is_distributed}).fetchall()
     if scalar(connection, "SELECT to_regclass('pg_catalog.pg_dist_node') IS NOT NULL"):
-        found += connection.execute(query("distribute_refuse_nodes")).fetchall()
+        found += connection.execute(query("distribute_refuse_nodes"), {"undo": is_distributed}).fetchall()
     return found
 
 
