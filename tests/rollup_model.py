@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import psycopg
 from psycopg import sql
 
+# A transaction that refreshes wait for. On a cluster one without an id has written nothing.
+IS_WRITING = "LOCK TABLE llm.session_logs IN ROW EXCLUSIVE MODE; SELECT pg_current_xact_id()"
 # The rows themselves, and where they are stored.
 ROWS = """
 CREATE SCHEMA model;

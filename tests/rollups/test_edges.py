@@ -13,7 +13,7 @@ import pytest
 from psycopg import errors
 
 from conftest import Company, found_company
-from rollup_model import assert_exact, drop_month, make_model
+from rollup_model import IS_WRITING, assert_exact, drop_month, make_model
 
 REPEATABLE_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ"
 
@@ -66,7 +66,7 @@ def refresh(db: psycopg.Connection, until: str = "2024-03-01Z") -> None:
 def during_a_refresh(db: psycopg.Connection, dsn: str, meanwhile: Callable[[], object]) -> None:
     """The refresh knows whom it waits for, and has not gone on: what begins now, it does not wait for."""
     with psycopg.connect(dsn, autocommit=True) as refresher, psycopg.connect(dsn) as writer:
-        writer.execute("LOCK TABLE llm.session_logs IN ROW EXCLUSIVE MODE")
+        writer.execute(IS_WRITING)
         thread = threading.Thread(target=refresh, args=[refresher])
         thread.start()
         wait_for_sleep(db, refresher)
@@ -78,7 +78,9 @@ def during_a_refresh(db: psycopg.Connection, dsn: str, meanwhile: Callable[[], o
 def wait_for_sleep(db: psycopg.Connection, refresher: psycopg.Connection) -> None:
     """It sleeps between two looks at the writers it waits for."""
     asleep = "SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = %s"
+    until = time.monotonic() + 60
     while db.execute(asleep, [refresher.info.backend_pid]).fetchone() != (True,):
+        assert time.monotonic() < until, "it does not wait"
         time.sleep(0.01)
 
 
@@ -202,7 +204,7 @@ def test_a_second_refresh_announces_more_and_is_cut_off(
         psycopg.connect(dsn, autocommit=True) as second,
         psycopg.connect(dsn) as writer,
     ):
-        writer.execute("LOCK TABLE llm.session_logs IN ROW EXCLUSIVE MODE")
+        writer.execute(IS_WRITING)
         thread = threading.Thread(target=refresh, args=[first, "2024-01-06Z"])
         thread.start()
         wait_for_sleep(modelled, first)

@@ -15,7 +15,7 @@ from test_edges import wait_for_sleep
 from command import llm_db
 from conftest import Company
 from llm_db import files
-from rollup_model import assert_exact, make_model
+from rollup_model import IS_WRITING, assert_exact, make_model
 
 LIMITS = {
     "session_logs": [
@@ -178,6 +178,7 @@ def test_a_time_that_no_client_knows_stops_no_report(
             assert " BC" in shown
 
 
+@pytest.mark.one_node("what is distributed has that migration behind it")
 @pytest.mark.parametrize(
     ("constraint", "row"),
     [
@@ -286,7 +287,7 @@ def test_the_future_is_not_closed_and_a_wrong_clock_is_undone(db: psycopg.Connec
 def test_a_restart_while_a_refresh_waits_closes_nothing_unannounced(db: psycopg.Connection, dsn: str) -> None:
     """What was announced before the restart is no longer: writers have stopped noting."""
     with psycopg.connect(dsn) as writer, psycopg.connect(dsn, autocommit=True) as refresher:
-        writer.execute("LOCK TABLE llm.session_logs IN ROW EXCLUSIVE MODE")
+        writer.execute(IS_WRITING)
         thread = threading.Thread(target=refresher.execute, args=["CALL ops.refresh_rollups()"])
         thread.start()
         wait_for_sleep(db, refresher)

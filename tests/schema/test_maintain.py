@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 import citus
 from command import drop_role
 from conftest import Company, found_company, fresh_database, migrate_database
+from rollup_model import IS_WRITING
 
 FAR = "SELECT to_char(date_trunc('month', now()) + make_interval(months => %s), 'YYYY_MM')"
 
@@ -222,7 +223,7 @@ WAITED_FOR = {
     "SELECT FROM llm.sessions": {"months", "default rows", "sessions retention"},
     "SELECT FROM audit.changes": {"audit months", "audit retention"},
     "LOCK TABLE llm.prompt_template_uses": {"template uses"},
-    "LOCK TABLE llm.sessions IN ROW EXCLUSIVE MODE": {"months", "default rows", "sessions retention", "refresh"},
+    IS_WRITING.replace("session_logs", "sessions"): {"months", "default rows", "sessions retention", "refresh"},
 }
 
 
@@ -509,7 +510,7 @@ def test_no_step_closes_time_that_a_writer_takes_for_open(
             db.execute("SELECT ops.refresh_step(%s)", [step])
         assert db.execute(closed).fetchone() == (False,)
     with psycopg.connect(dsn) as writer:
-        writer.execute("LOCK TABLE llm.session_logs IN ROW EXCLUSIVE MODE")
+        writer.execute(IS_WRITING)
         db.execute(begin)
         for _ in range(3):
             db.execute("SELECT ops.refresh_step(%s)", [step])

@@ -78,46 +78,41 @@ BEGIN
         ) AS d (dimension, key)
         WHERE p.dimension IS NOT NULL AND (p.dimension = 'department' OR d.dimension = p.dimension)
         GROUP BY d.dimension, p.day, p.month, d.key
-    ), counts AS MATERIALIZED (
+    ), cells AS (
         SELECT
-            f.day, f.month, f.bucket, f.deployment_id, f.model_id,
+            f.day, f.month, f.bucket,
             CASE
                 WHEN grouping(f.config_id) = 0 THEN 'config'::rollup.dimension
                 WHEN grouping(f.department_id) = 0 THEN 'department'
+                WHEN grouping(f.deployment_id) = 0 THEN 'deployment'
+                WHEN grouping(f.model_id) = 0 THEN 'model'
                 WHEN grouping(f.project_id) = 0 THEN 'project'
                 WHEN grouping(f.template_id) = 0 THEN 'template'
+                ELSE 'all'
             END AS dimension,
-            coalesce(f.config_id, f.department_id, f.project_id, f.template_id) AS key,
+            coalesce(
+                f.config_id, f.department_id, f.deployment_id, f.model_id, f.project_id, f.template_id
+            ) AS key,
             count(*) AS answered
         FROM facts AS f
         WHERE f.bucket IS NOT NULL
         GROUP BY
             f.day, f.month, f.bucket, GROUPING SETS (
-                f.config_id, f.department_id, f.project_id, f.template_id, (f.deployment_id, f.model_id)
+                f.config_id, f.department_id, f.deployment_id, f.model_id, f.project_id, f.template_id, ()
             )
-    ), cells AS (
-        SELECT c.day, c.month, c.bucket, c.dimension, c.key, c.answered FROM counts AS c WHERE c.dimension IS NOT NULL
-        UNION ALL
-        SELECT c.day, c.month, c.bucket, d.dimension, d.key, rollup.bigint_sum(c.answered)
-        FROM counts AS c
-        CROSS JOIN LATERAL (
-            VALUES ('all'::rollup.dimension, NULL::bigint), ('deployment', c.deployment_id), ('model', c.model_id)
-        ) AS d (dimension, key)
-        WHERE c.dimension IS NULL
-        GROUP BY c.day, c.month, c.bucket, d.dimension, d.key
-    ), ranked AS MATERIALIZED (
-        SELECT
-            c.dimension, c.day, c.month, c.key, c.bucket,
-            rollup.bigint_sum(c.answered) OVER (parts ORDER BY c.bucket) AS rank,
-            rollup.bigint_sum(c.answered) OVER parts AS answered
-        FROM cells AS c
-        WINDOW parts AS (PARTITION BY c.dimension, c.day, c.key, c.month)
-    ), histograms AS (
+    ), histograms AS MATERIALIZED (
         SELECT
             r.dimension, r.day, r.key, r.month,
             row(array_agg(r.bucket ORDER BY r.bucket), array_agg(r.rank ORDER BY r.bucket))::rollup.latency_histogram
             AS latencies
-        FROM ranked AS r
+        FROM (
+            SELECT
+                c.dimension, c.day, c.month, c.key, c.bucket,
+                rollup.bigint_sum(c.answered) OVER (
+                    PARTITION BY c.dimension, c.day, c.key, c.month ORDER BY c.bucket ROWS UNBOUNDED PRECEDING
+                ) AS rank
+            FROM cells AS c
+        ) AS r
         GROUP BY r.dimension, r.day, r.key, r.month
     ), hours AS (
         INSERT INTO rollup.hours AS h (
@@ -228,9 +223,10 @@ BEGIN
     ), top_cells AS MATERIALIZED (
         -- The cells that the ten slowest of each are in. A missing key counts as 0 here; the ranking below looks
         -- closer.
-        SELECT r.dimension, r.day, r.month, coalesce(r.key, 0) AS key, r.bucket
-        FROM ranked AS r
-        WHERE r.answered - r.rank < 10
+        SELECT h.dimension, h.day, h.month, coalesce(h.key, 0) AS key, c.bucket
+        FROM histograms AS h
+        CROSS JOIN LATERAL unnest((h.latencies).buckets, (h.latencies).ranks) AS c (bucket, rank)
+        WHERE (h.latencies).ranks[cardinality((h.latencies).ranks)] - c.rank < 10 AND h.dimension <> 'all'
     ), candidates AS MATERIALIZED (
         SELECT f.*
         FROM facts AS f

@@ -114,7 +114,7 @@ DECLARE
     fold text := pg_get_functiondef('rollup.fold_logs(timestamptz, timestamptz)'::regprocedure);
     -- From the logs to sums and histograms, and from cells of these back to logs.
     counting constant text := substring(fold FROM 'parts AS MATERIALIZED .*\), (?=sums AS MATERIALIZED)');
-    ranking constant text := substring(fold FROM 'counts AS MATERIALIZED .*\), (?=hours AS \()');
+    ranking constant text := substring(fold FROM 'cells AS \(.*\), (?=hours AS \()');
     running constant text := substring(fold FROM 'hours_run AS MATERIALIZED .*\), (?=running AS \()');
     choosing constant text := substring(fold FROM 'candidates AS MATERIALIZED .*\), (?=slowest AS \()');
     facts text := rtrim(pg_get_viewdef('rollup.log_facts'::regclass), ';');
@@ -249,14 +249,8 @@ BEGIN
     );
     fold := cluster.changed(
         fold, ranking,
-        $text$histograms AS (
+        $text$histograms AS MATERIALIZED (
             SELECT a.dimension, a.day, a.key, a.month, a.latencies FROM answer AS a WHERE a.row_of = 'histogram'
-        ), ranked AS MATERIALIZED (
-            SELECT
-                h.dimension, h.day, h.month, h.key, c.bucket, c.rank,
-                (h.latencies).ranks[cardinality((h.latencies).ranks)] AS answered
-            FROM histograms AS h
-            CROSS JOIN LATERAL unnest((h.latencies).buckets, (h.latencies).ranks) AS c (bucket, rank)
         ), $text$
     );
     fold := cluster.changed(
@@ -283,7 +277,6 @@ BEGIN
                     array_agg(t.dimension) AS dimensions, array_agg(t.day) AS days, array_agg(t.month) AS months,
                     array_agg(t.key) AS keys, array_agg(t.bucket) AS buckets
                 FROM top_cells AS t
-                WHERE t.dimension <> 'all'
             ) AS t
             CROSS JOIN LATERAL cluster.slow_logs(
                 low, high, lowest, t.dimensions, t.days, t.months, t.keys, t.buckets
