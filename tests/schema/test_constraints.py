@@ -207,7 +207,10 @@ REFUSED = [
     ("session_logs_token_used_at_most_100_million", "UPDATE llm.session_logs SET token_used = 100000001"),
     ("session_logs_session_id_fkey", LOG + "(llm.uuidv7(), %(deployment_id)s, NULL)"),
     ("session_logs_deployment_id_fkey", LOG + "(%(session_id)s, " + NOBODY + ", NULL)"),
-    ("session_logs_deployment_id_fkey", LOG + "(%(session_id)s, %(deployment_id)s, 1); DELETE FROM llm.deployments"),
+    (
+        "session_logs_deployment_id_fkey",
+        LOG + "(%(session_id)s, %(deployment_id)s, 1); DELETE FROM llm.deployment_history; DELETE FROM llm.deployments",
+    ),
     (
         "session_logs_config_id_fkey",
         LOG + "(%(session_id)s, %(deployment_id)s, 1);UPDATE llm.session_logs SET config_id = " + NOBODY,
