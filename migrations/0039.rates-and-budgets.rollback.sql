@@ -23,6 +23,10 @@ BEGIN
 END
 $$;
 
+-- These can be worked out again.
+ALTER TABLE rollup.state DROP COLUMN prices;
+DROP TABLE rollup.priced_days;
+DROP TABLE rollup.costs;
 DROP TABLE llm.budgets;
 DROP TABLE llm.cost_settings;
 DROP TABLE llm.gpu_rates;
