@@ -77,7 +77,7 @@ COMMENT ON COLUMN llm.budgets.amount IS '월 예산: allocated cost a month, in 
 
 CREATE INDEX budgets_project_id_idx ON llm.budgets (project_id);
 
--- What a day cost is worked out once, when it is closed; a report works it out itself where anything has changed since.
+-- What a day cost is worked out once, when it is closed; a report works it out itself where anything changed since.
 CREATE TABLE rollup.costs (
     day                     date    NOT NULL,
     key                     bigint  NULL,
@@ -107,8 +107,8 @@ COMMENT ON COLUMN rollup.costs.cost IS '배분 비용: to 28 decimals, so that s
 COMMENT ON COLUMN rollup.costs.used_cost IS '사용 비용: of that, what the time cost in which requests were processed';
 COMMENT ON COLUMN rollup.costs.gpu_hours IS 'GPU 시간: that the cost is of, in hours';
 COMMENT ON COLUMN rollup.costs.dimension IS 'What key means';
-COMMENT ON COLUMN rollup.costs.is_idle IS '유휴 여부: whether nobody used the deployments that day; by deployment and model '
-    'a row for each, else one';
+COMMENT ON COLUMN rollup.costs.is_idle IS '유휴 여부: whether nobody used the deployments that day; by deployment and '
+    'model a row for each, else one';
 
 CREATE INDEX costs_day_dimension_idx ON rollup.costs (day, dimension);
 

@@ -257,7 +257,18 @@ def test_without_its_state_nothing_answers_wrongly(db: psycopg.Connection, dsn: 
 
 
 SUMS = [
-    f"rollup.{name}" for name in ("usage", "sessions", "hours", "slowest", "activity", "deployment_usage", "running")
+    f"rollup.{name}"
+    for name in (
+        "usage",
+        "sessions",
+        "hours",
+        "slowest",
+        "activity",
+        "deployment_usage",
+        "running",
+        "costs",
+        "priced_days",
+    )  # fmt: skip
 ]
 # Which rows were not restored, and which reports notice.
 PARTIAL = {

@@ -1,7 +1,7 @@
 -- needs: 0039.rates-and-budgets
 
--- A day's costs, and what they were worked out by: the refresh stores both, and a report that is told of other prices, or
--- of other usage, works the day out itself. docs/costs.md has a worked example.
+-- A day's costs, and what they were worked out by: the refresh stores both, and a report that is told of other prices
+-- works the day out itself. docs/costs.md has a worked example.
 --
 -- A deployment's cost of a day goes to who used it that day, by what they used: of a measure (tokens, or busy time)
 -- whose known amounts are T of K requests, a request whose measure is not known counts as the mean of those, T / K. Of
@@ -19,8 +19,8 @@ FROM (
 ) AS d (dimension, used_by);
 COMMENT ON VIEW rollup.kept_costs IS 'By what rollup.costs are kept; by model and by user they know the department';
 COMMENT ON COLUMN rollup.kept_costs.dimension IS 'That of rollup.costs';
-COMMENT ON COLUMN rollup.kept_costs.used_by IS 'The dimension of rollup.deployment_usage that these costs are worked out '
-    'from';
+COMMENT ON COLUMN rollup.kept_costs.used_by IS 'The dimension of rollup.deployment_usage that these costs are worked '
+    'out from';
 
 CREATE OR REPLACE FUNCTION rollup.day_prices(
     spans rollup.gpu_spans [], zone text, by_tokens boolean, first_day date, last_day date
@@ -56,8 +56,8 @@ RETURNS TABLE (
 )
 LANGUAGE plpgsql
 STABLE
--- Whoever asks for days that are not stored asks for many. And it is planned once a connection: within the report, where
--- hardly a day is worked out, it would take longer to plan than to run.
+-- Planned once a connection: within a report, of which hardly a day is worked out, it would take longer to plan than
+-- to run.
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column

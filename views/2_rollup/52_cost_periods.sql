@@ -1,10 +1,11 @@
 -- needs: 0039.rates-and-budgets
 
--- What deployments cost, by day, week and month, and whose it is: the sums of its days (rollup.day_costs() says how these
--- are worked out), beside those of the period before, which is not looked at where it is not asked for.
+-- What deployments cost, by day, week and month, and whose it is: the sums of its days (rollup.day_costs() says how
+-- these are worked out), beside those of the period before, which is not looked at where it is not asked for.
 --
--- A day is taken from rollup.costs where it was worked out by the same prices, as of the snapshot of who asks, and is not
--- noted, and has no open logs. So a rate, a history or a setting that is changed, also for the past, needs to tell nobody.
+-- A day is taken from rollup.costs where it was worked out by the same prices, as of the snapshot of who asks, and is
+-- not noted, and has no open logs. So a rate, a history or a setting that is changed, also for the past, needs to tell
+-- nobody.
 --
 -- Rounding: the rows of a period are rounded one after the other to 10 decimals so that their sum is that of the exact
 -- amounts, rounded (cumulative rounding).
@@ -179,8 +180,8 @@ SELECT
     c.used_cost,
     c.allocated_cost - c.used_cost AS idle_cost,
     CASE WHEN r.sees_all THEN (c.allocated_cost / nullif(c.total_cost, 0))::double precision END AS cost_share,
-    x.cost_before,
-    (c.allocated_cost / nullif(x.cost_before, 0))::double precision - 1 AS cost_change,
+    a.cost_before,
+    (c.allocated_cost / nullif(a.cost_before, 0))::double precision - 1 AS cost_change,
     c.requests,
     c.requests_without_tokens,
     c.tokens,
@@ -228,16 +229,16 @@ CROSS JOIN LATERAL (
     SELECT date_trunc(g.grain, x.day::timestamp) FROM later AS x
 ) AS p
 CROSS JOIN LATERAL (
-    -- By how much the others' cost grows where idle cost is spread; NULL = it is not, or there is nobody who could have it.
+    -- By how much the others' cost grows where idle cost is spread; NULL = it is not, or nobody could have it.
     SELECT
-        round(sum(e.cost) FILTER (WHERE x.is_now), 50)
-        / nullif(sum(e.cost) FILTER (WHERE x.is_now AND NOT e.is_idle), 0) AS cost_factor,
-        round(sum(e.gpu_hours) FILTER (WHERE x.is_now), 50)
-        / nullif(sum(e.gpu_hours) FILTER (WHERE x.is_now AND NOT e.is_idle), 0) AS gpu_factor,
-        round(sum(e.cost) FILTER (WHERE NOT x.is_now), 50)
-        / nullif(sum(e.cost) FILTER (WHERE NOT x.is_now AND NOT e.is_idle), 0) AS cost_factor_before
+        round(sum(e.cost) FILTER (WHERE n.is_now), 50)
+        / nullif(sum(e.cost) FILTER (WHERE n.is_now AND NOT e.is_idle), 0) AS cost_factor,
+        round(sum(e.gpu_hours) FILTER (WHERE n.is_now), 50)
+        / nullif(sum(e.gpu_hours) FILTER (WHERE n.is_now AND NOT e.is_idle), 0) AS gpu_factor,
+        round(sum(e.cost) FILTER (WHERE NOT n.is_now), 50)
+        / nullif(sum(e.cost) FILTER (WHERE NOT n.is_now AND NOT e.is_idle), 0) AS cost_factor_before
     FROM cost_days AS e
-    CROSS JOIN LATERAL (SELECT e.day >= p.first_day::date AS is_now) AS x
+    CROSS JOIN LATERAL (SELECT e.day >= p.first_day::date AS is_now) AS n
     WHERE r.idle_is_spread AND d.idle_is_apart AND e.dimension = 'deployment'
         AND e.day >= (p.first_day - g.length)::date AND e.day < (p.first_day + g.length)::date
 ) AS f
@@ -295,8 +296,8 @@ CROSS JOIN LATERAL (
         WINDOW so_far AS (ORDER BY m.key, m.department_id, m.is_idle ROWS UNBOUNDED PRECEDING)
     ) AS h
 ) AS c
--- A LEFT JOIN on what is unique: a query that does not ask for what was before does not read it. The lowest bigint for no
--- key, as in rollup.usage_periods.
+-- A LEFT JOIN on what is unique: a query that does not ask for what was before does not read it. The lowest bigint for
+-- no key, as in rollup.usage_periods.
 LEFT JOIN LATERAL (
     SELECT k.key, k.department_id, k.is_idle, sum(e.cost) AS cost
     FROM cost_days AS e
@@ -322,7 +323,7 @@ CROSS JOIN LATERAL (
             WHEN c.is_idle THEN 0
             ELSE coalesce(b.cost, 0) * f.cost_factor_before
         END, 20), 10) AS cost_before
-) AS x;
+) AS a;
 COMMENT ON VIEW rollup.cost_periods IS '기간별 비용: by dimension and grain (day, week from Monday, '
     'month), with the share of the whole platform and the change against the period before; ask for one of each';
 CALL ops.describe('rollup.cost_periods', 'rollup.usage_rows');

@@ -53,7 +53,7 @@ FROM (
     SELECT
         h.local_hour,
         h.hour,
-        max(t.until_time) AS until_time,
+        max(e.until_time) AS until_time,
         u.deployment_id,
         max(u.gpus) AS gpus,
         sum(u.gpu_us)::double precision AS gpu_us,
@@ -80,22 +80,23 @@ FROM (
                     THEN h.hour + interval '1 hour'
                 ELSE h.hour + interval '90 minutes'
             END AS until_time
+        FROM (VALUES (1)) AS o (once)
         -- Once an hour, and not for whatever is compared with it.
         OFFSET 0
-    ) AS t
+    ) AS e
     CROSS JOIN LATERAL (
         SELECT
             g.deployment_id, g.gpus,
             g.gpus * extract(
-                EPOCH FROM least(g.until_time, t.until_time, now()) - greatest(g.since, h.hour)
+                EPOCH FROM least(g.until_time, e.until_time, now()) - greatest(g.since, h.hour)
             ) * 1000000 AS gpu_us,
             0 AS busy_us, NULL::smallint [] AS minutes, NULL::integer [] AS in_flight
         FROM spans AS g
-        WHERE g.since < least(t.until_time, now()) AND g.until_time > h.hour AND h.hour < now()
+        WHERE g.since < least(e.until_time, now()) AND g.until_time > h.hour AND h.hour < now()
         UNION ALL
         SELECT r.deployment_id, 0, 0, r.busy_us, r.minutes, r.in_flight
         FROM running AS r
-        WHERE r.hour >= h.hour AND r.hour < t.until_time
+        WHERE r.hour >= h.hour AND r.hour < e.until_time
     ) AS u
     GROUP BY h.local_hour, h.hour, u.deployment_id
 ) AS c

@@ -57,7 +57,10 @@ FROM (
     LEFT JOIN llm.projects AS pr ON n.line = 'project' AND p.key = pr.project_id
     LEFT JOIN llm.models AS m ON n.line = 'model' AND p.key = m.model_id
     LEFT JOIN llm.users AS u ON n.line = 'user' AND p.key = u.user_id
-    WHERE p.grain = 'month' AND NOT p.is_idle AND (n.line <> 'project' OR pr.project_id IS NOT NULL)
+    -- The names again: by those of a join the planner works out all dimensions first.
+    WHERE p.grain = 'month' AND NOT p.is_idle
+        AND p.dimension IN ('department', 'project', 'model of department', 'user of department')
+        AND (n.line <> 'project' OR pr.project_id IS NOT NULL)
 ) AS b
 LEFT JOIN rollup.departments AS d ON b.department_id = d.department_id
 WINDOW of_department AS (PARTITION BY b.cost_month, b.department_id);
