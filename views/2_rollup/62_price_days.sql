@@ -1,7 +1,7 @@
 -- needs: 0039.rates-and-budgets
 
 -- Pricing: what closed days cost is stored. The caller holds rollup.lock_state(), so usage stays as it is meanwhile,
--- and what days are worked out by is read once: who changes it later makes the prices others than those that are stored.
+-- and what days are worked out by is read once: who changes it later makes the prices others than those stored.
 CREATE OR REPLACE FUNCTION rollup.price_days(at_most integer)
 RETURNS date
 LANGUAGE plpgsql
@@ -104,6 +104,6 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION rollup.forget_costs() IS 'Trigger: of a day whose usage is changed, by whomever, the costs that are '
-    'stored are not right any more';
+COMMENT ON FUNCTION rollup.forget_costs() IS 'Trigger: of a day whose usage is changed, by whomever, the costs that '
+    'are stored are not right any more';
 REVOKE ALL ON FUNCTION rollup.forget_costs() FROM public;
