@@ -24,7 +24,6 @@ END
 $$;
 
 -- These can be worked out again.
-ALTER TABLE rollup.state DROP COLUMN prices;
 DROP TABLE rollup.priced_days;
 DROP TABLE rollup.costs;
 DROP TABLE llm.budgets;

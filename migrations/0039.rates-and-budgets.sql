@@ -120,12 +120,9 @@ CREATE TABLE rollup.priced_days (
 );
 COMMENT ON TABLE rollup.priced_days IS 'The closed days whose costs are in rollup.costs; a change of '
     'rollup.deployment_usage takes its days away';
-COMMENT ON COLUMN rollup.priced_days.day IS '일자: in the reporting time zone';
+COMMENT ON COLUMN rollup.priced_days.day IS '일자: in the reporting time zone; -infinity = none, but all that was ever '
+    'held and at which price, so that a refresh sees at once whether that has changed';
 COMMENT ON COLUMN rollup.priced_days.prices IS 'What rollup.day_prices() told of the day then: a report that is told '
     'something else works out the day itself';
 
 ALTER TABLE rollup.costs REPLICA IDENTITY FULL;
-
-ALTER TABLE rollup.state ADD COLUMN prices text NULL;
-COMMENT ON COLUMN rollup.state.prices IS 'What all days of rollup.priced_days are known to be worked out by, as a '
-    'checksum of what was ever held and at which price; NULL = nothing was worked out yet';

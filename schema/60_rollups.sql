@@ -25,7 +25,6 @@ CREATE TABLE rollup.state (
     activity_before date        NOT NULL DEFAULT '-infinity',
     refreshed_at    timestamptz NULL,
     steady_since    timestamptz NOT NULL DEFAULT '-infinity',
-    prices          text        NULL,
 
     CONSTRAINT state_pkey PRIMARY KEY (only_row),
     CONSTRAINT state_is_one_row CHECK (only_row)
@@ -41,8 +40,6 @@ COMMENT ON COLUMN rollup.state.refreshed_at IS 'When ops.refresh_rollups() last 
 COMMENT ON COLUMN rollup.state.steady_since IS 'Since when each refresh has ended after the one before it, and by no '
     'more than 26 hours: the clock goes on by itself. Retention drops nothing before that is a day ago; -infinity = '
     'it always has';
-COMMENT ON COLUMN rollup.state.prices IS 'What all days of rollup.priced_days are known to be worked out by, as a '
-    'checksum of what was ever held and at which price; NULL = nothing was worked out yet';
 
 CREATE TABLE rollup.announcements (
     announced_in xid8        NOT NULL,
@@ -348,7 +345,8 @@ CREATE TABLE rollup.priced_days (
 );
 COMMENT ON TABLE rollup.priced_days IS 'The closed days whose costs are in rollup.costs; a change of '
     'rollup.deployment_usage takes its days away';
-COMMENT ON COLUMN rollup.priced_days.day IS '일자: in the reporting time zone';
+COMMENT ON COLUMN rollup.priced_days.day IS '일자: in the reporting time zone; -infinity = none, but all that was ever '
+    'held and at which price, so that a refresh sees at once whether that has changed';
 COMMENT ON COLUMN rollup.priced_days.prices IS 'What rollup.day_prices() told of the day then: a report that is told '
     'something else works out the day itself';
 

@@ -188,7 +188,7 @@ def test_costs_are_kept_as_long_as_they_are_right(costly: tuple[psycopg.Connecti
     assert db.execute("""
         SELECT min(day), max(day), count(*) = max(day) - min(day) + 1,
             (SELECT count(*) FROM rollup.costs AS c LEFT JOIN rollup.priced_days AS p USING (day) WHERE p.day IS NULL)
-        FROM rollup.priced_days
+        FROM rollup.priced_days WHERE isfinite(day)
     """).fetchone() == (date(2026, 2, 27), date(2026, 11, 20), True, 0)
 
 
@@ -258,5 +258,5 @@ def test_a_day_that_goes_on_after_it_is_over(db: psycopg.Connection, company: Co
     )
     for close_before in ("2010-11-07 02:30:30Z", "2010-11-08Z"):
         db.execute("CALL ops.refresh_rollups(%s)", [close_before])
-        assert db.execute("SELECT min(day) FROM rollup.priced_days").fetchone() == (date(2010, 11, 6),)
+        assert db.execute("SELECT min(day) FROM rollup.priced_days WHERE isfinite(day)").fetchone() == (date(2010, 11, 6),)
         assert db.execute(said).fetchall() == [(2,)]

@@ -24,3 +24,4 @@ CREATE OR REPLACE AGGREGATE rollup.array_sum(anycompatiblearray) (
 );
 COMMENT ON AGGREGATE rollup.array_sum(anycompatiblearray) IS 'Few arrays as one, in no order; NULL = of none';
 REVOKE ALL ON FUNCTION rollup.array_sum(anycompatiblearray) FROM public;
+GRANT EXECUTE ON FUNCTION rollup.array_sum(anycompatiblearray) TO llm_analyst;

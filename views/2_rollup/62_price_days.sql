@@ -7,6 +7,9 @@ RETURNS date
 LANGUAGE plpgsql
 SET work_mem = '64MB'
 SET jit = off
+-- The same checksum of the same times, whoever refreshes.
+SET timezone = 'UTC'
+SET datestyle = 'ISO'
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -20,7 +23,9 @@ DECLARE
     todo date [];
 BEGIN
     SELECT
-        s.time_zone, s.prices, (s.closed_before AT TIME ZONE s.time_zone)::date - 1,
+        s.time_zone,
+        (s.closed_before AT TIME ZONE s.time_zone)::date - 1,
+        (SELECT p.prices FROM rollup.priced_days AS p WHERE p.day = '-infinity'),
         coalesce((SELECT c.apportioned_by FROM llm.cost_settings AS c), 'tokens') = 'tokens',
         (SELECT array_agg(h ORDER BY h.deployment_id, h.since) FROM rollup.gpu_spans AS h WHERE h.gpus > 0),
         least(
@@ -31,7 +36,7 @@ BEGIN
                 WHERE g.gpu_count > 0
             )
         )
-    INTO zone, prices_before, last_day, by_tokens, spans, first_day
+    INTO zone, last_day, prices_before, by_tokens, spans, first_day
     FROM rollup.state AS s;
     IF NOT isfinite(last_day) THEN
         RETURN NULL;
@@ -42,13 +47,10 @@ BEGIN
         DELETE FROM rollup.priced_days AS p
         WHERE NOT EXISTS (
             SELECT
-            FROM rollup.day_prices(
-                spans, zone, by_tokens,
-                (SELECT min(d.day) FROM rollup.priced_days AS d), (SELECT max(d.day) FROM rollup.priced_days AS d)
-            ) AS f
+            FROM rollup.day_prices(spans, zone, by_tokens, first_day, last_day) AS f
             WHERE f.day = p.day AND f.prices = p.prices
         );
-        UPDATE rollup.state SET prices = all_prices;
+        INSERT INTO rollup.priced_days (day, prices) VALUES ('-infinity', all_prices);
     END IF;
     -- The newest first: they are asked for most.
     todo := array(
