@@ -185,7 +185,7 @@ BEGIN
                 DELETE FROM rollup.announcements AS a WHERE a.announced_in = mine OR a.noted_before <= low;
                 RETURN NULL;
             END IF;
-            did := format('worked out what days since %s cost', low_day);
+            did := format('worked out costs since %s', low_day);
         END IF;
     END IF;
     IF clock_timestamp() > (step ->> 'told_at')::timestamptz + interval '2 seconds' THEN
