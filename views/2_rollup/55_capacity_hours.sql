@@ -115,21 +115,16 @@ CROSS JOIN LATERAL (
 ) AS t
 CROSS JOIN LATERAL (
     -- Of one row of sums, as there is of most hours, no minute comes twice.
-    SELECT array_agg(m.requests) AS most
+    SELECT array_agg(k.requests ORDER BY k.requests DESC) AS most
     FROM (
-        SELECT k.requests
-        FROM (
-            SELECT unnest(c.in_flight) AS requests
-            WHERE c.parts = 1
-            UNION ALL
-            SELECT sum(i.requests)::integer
-            FROM unnest(c.minutes, c.in_flight) AS i (minute, requests)
-            WHERE c.parts > 1
-            GROUP BY i.minute
-        ) AS k
-        ORDER BY k.requests DESC
-        LIMIT t.place
-    ) AS m
+        SELECT unnest(c.in_flight) AS requests
+        WHERE c.parts = 1
+        UNION ALL
+        SELECT sum(i.requests)::integer
+        FROM unnest(c.minutes, c.in_flight) AS i (minute, requests)
+        WHERE c.parts > 1
+        GROUP BY i.minute
+    ) AS k
 ) AS l;
 COMMENT ON VIEW rollup.capacity_hours IS '시간대별 여유: what a deployment held and ran, a row per deployment and hour '
     'in which it held GPUs or requests ran';
