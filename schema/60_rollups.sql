@@ -338,8 +338,8 @@ COMMENT ON COLUMN rollup.costs.is_idle IS '유휴 여부: whether nobody used th
 CREATE INDEX costs_day_dimension_idx ON rollup.costs (day, dimension);
 
 CREATE TABLE rollup.priced_days (
-    day    date NOT NULL,
-    prices text NOT NULL,
+    day    date  NOT NULL,
+    prices bytea NOT NULL,
 
     CONSTRAINT priced_days_pkey PRIMARY KEY (day)
 );

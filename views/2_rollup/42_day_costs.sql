@@ -25,17 +25,17 @@ COMMENT ON COLUMN rollup.kept_costs.used_by IS 'The dimension of rollup.deployme
 CREATE OR REPLACE FUNCTION rollup.day_prices(
     spans rollup.gpu_spans [], zone text, by_tokens boolean, first_day date, last_day date
 )
-RETURNS TABLE (day date, prices text)
+RETURNS TABLE (day date, prices bytea)
 LANGUAGE sql
 STABLE
 BEGIN ATOMIC
     SELECT
         s.day::date,
         -- Where nothing was held, nothing was paid, whatever it would be apportioned by.
-        coalesce(md5(by_tokens || string_agg(
+        coalesce(sha256(convert_to(by_tokens || string_agg(
             concat_ws(' ', h.deployment_id, h.model_id, h.gpu_us, h.amount), ','
             ORDER BY h.deployment_id, h.model_id, h.environment
-        )), '')
+        ), 'UTF8')), '')
     FROM generate_series(first_day::timestamp, last_day::timestamp, interval '1 day') AS s (day)
     LEFT JOIN rollup.gpu_days(spans, zone, first_day, last_day) AS h ON s.day::date = h.day
     GROUP BY s.day;

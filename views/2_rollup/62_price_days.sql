@@ -16,8 +16,8 @@ DECLARE
     zone text;
     spans rollup.gpu_spans [];
     by_tokens boolean;
-    prices_before text;
-    all_prices text;
+    prices_before bytea;
+    all_prices bytea;
     first_day date;
     last_day date;
     todo date [];
@@ -42,7 +42,7 @@ BEGIN
         RETURN NULL;
     END IF;
     -- Hardly ever anything has changed, and then no old day is looked at.
-    all_prices := md5(concat_ws(' ', spans, zone, by_tokens));
+    all_prices := sha256(convert_to(concat_ws(' ', spans, zone, by_tokens), 'UTF8'));
     IF all_prices IS DISTINCT FROM prices_before THEN
         DELETE FROM rollup.priced_days AS p
         WHERE NOT EXISTS (
