@@ -22,29 +22,24 @@ COMMENT ON COLUMN rollup.kept_costs.dimension IS 'That of rollup.costs';
 COMMENT ON COLUMN rollup.kept_costs.used_by IS 'The dimension of rollup.deployment_usage that these costs are worked '
     'out from';
 
-CREATE OR REPLACE FUNCTION rollup.day_prices(
-    spans rollup.gpu_spans [], zone text, by_tokens boolean, first_day date, last_day date
-)
-RETURNS TABLE (day date, prices bytea)
+CREATE OR REPLACE FUNCTION rollup.day_prices(spans rollup.gpu_spans [], zone text, by_tokens boolean, of_day date)
+RETURNS TABLE (prices bytea)
 LANGUAGE sql
-STABLE
+STABLE ROWS 1
 BEGIN ATOMIC
     SELECT
-        s.day::date,
         -- Where nothing was held, nothing was paid, whatever it would be apportioned by.
         coalesce(sha256(convert_to(by_tokens || string_agg(
             concat_ws(' ', h.deployment_id, h.model_id, h.gpu_us, h.amount), ','
             ORDER BY h.deployment_id, h.model_id, h.environment
         ), 'UTF8')), '')
-    FROM generate_series(first_day::timestamp, last_day::timestamp, interval '1 day') AS s (day)
-    LEFT JOIN rollup.gpu_days(spans, zone, first_day, last_day) AS h ON s.day::date = h.day
-    GROUP BY s.day;
+    FROM rollup.gpu_days(spans, zone, of_day, of_day) AS h;
 END;
-COMMENT ON FUNCTION rollup.day_prices(rollup.gpu_spans [], text, boolean, date, date) IS 'What the costs of each day '
-    'from one to another (both included) are worked out by, apart from usage, as a checksum; empty: no GPUs were held. '
-    'Given as to rollup.gpu_days(), and whether cost is apportioned by tokens';
-REVOKE ALL ON FUNCTION rollup.day_prices(rollup.gpu_spans [], text, boolean, date, date) FROM public;
-GRANT EXECUTE ON FUNCTION rollup.day_prices(rollup.gpu_spans [], text, boolean, date, date) TO llm_analyst;
+COMMENT ON FUNCTION rollup.day_prices(rollup.gpu_spans [], text, boolean, date) IS 'What the costs of a day are worked '
+    'out by, apart from usage, as a checksum; empty: no GPUs were held. Given as to rollup.gpu_days(), and whether cost '
+    'is apportioned by tokens';
+REVOKE ALL ON FUNCTION rollup.day_prices(rollup.gpu_spans [], text, boolean, date) FROM public;
+GRANT EXECUTE ON FUNCTION rollup.day_prices(rollup.gpu_spans [], text, boolean, date) TO llm_analyst;
 
 CREATE OR REPLACE FUNCTION rollup.day_costs(
     spans rollup.gpu_spans [], zone text, by_tokens boolean, of_day date, of_dimension rollup.dimension,
@@ -55,7 +50,7 @@ RETURNS TABLE (
     latency_us numeric, cost numeric, used_cost numeric, gpu_hours numeric
 )
 LANGUAGE plpgsql
-STABLE
+STABLE ROWS 100
 -- It reads nothing but what it is given, and names functions of a schema that not every reader of a report may name.
 SECURITY DEFINER
 -- Planned once a connection: within a report, of which hardly a day is worked out, it would take longer to plan than

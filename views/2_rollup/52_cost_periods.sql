@@ -112,7 +112,7 @@ WITH noted AS MATERIALIZED (
     -- A LEFT JOIN, so that rollup.noted(), which raises where rollup.state has no row, is asked first.
     SELECT (now() AT TIME ZONE s.time_zone)::date AS day, s.time_zone
     FROM noted AS n
-    LEFT JOIN rollup.state AS s ON n.days IS NOT NULL
+    LEFT JOIN (SELECT z.time_zone FROM rollup.state AS z LIMIT 1) AS s ON n.days IS NOT NULL
 ), days AS MATERIALIZED (
     SELECT
         least(
@@ -131,12 +131,16 @@ WITH noted AS MATERIALIZED (
         (SELECT n.days FROM noted AS n) || array(SELECT DISTINCT o.day FROM open AS o) AS changed_days
     FROM today AS t
 ), later AS MATERIALIZED (
-    -- As in rollup.usage_periods.
-    SELECT r.day
-    FROM rollup.deployment_usage AS r
-    WHERE r.dimension = 'department' AND r.day > (SELECT t.day FROM today AS t)
-    UNION
-    SELECT o.day FROM open AS o WHERE o.day > (SELECT t.day FROM today AS t)
+    -- As in rollup.usage_periods. Of an array the planner expects ten rows: of what is expected here, and of calendars
+    -- below, depends whether the server compiles the report, which can take longer than the report.
+    SELECT a.day
+    FROM unnest(array(
+        SELECT r.day
+        FROM rollup.deployment_usage AS r
+        WHERE r.dimension = 'department' AND r.day > (SELECT t.day FROM today AS t)
+        UNION
+        SELECT o.day FROM open AS o WHERE o.day > (SELECT t.day FROM today AS t)
+    )) AS a (day)
 ), cost_days AS NOT MATERIALIZED (
     SELECT
         d.day,
@@ -145,12 +149,15 @@ WITH noted AS MATERIALIZED (
     FROM reader AS r
     CROSS JOIN days AS z
     CROSS JOIN LATERAL (
-        SELECT s.day::date AS day
-        FROM generate_series(z.first_day::timestamp, z.last_day::timestamp, interval '1 day') AS s (day)
+        SELECT s.day
+        FROM unnest(array(
+            SELECT a.day::date
+            FROM generate_series(z.first_day::timestamp, z.last_day::timestamp, interval '1 day') AS a (day)
+        )) AS s (day)
         UNION ALL
         SELECT l.day FROM later AS l
     ) AS d
-    CROSS JOIN LATERAL rollup.day_prices(z.spans, z.time_zone, r.by_tokens, d.day, d.day) AS f
+    CROSS JOIN LATERAL rollup.day_prices(z.spans, z.time_zone, r.by_tokens, d.day) AS f
     LEFT JOIN rollup.priced_days AS p ON d.day = p.day AND f.prices = p.prices AND d.day <> all(z.changed_days)
     CROSS JOIN rollup.kept_costs AS x
     CROSS JOIN LATERAL (
@@ -211,9 +218,12 @@ CROSS JOIN (
 CROSS JOIN days
 CROSS JOIN LATERAL (
     SELECT s.first_day
-    FROM generate_series(
-        date_trunc(g.grain, days.first_day::timestamp), days.last_day::timestamp, g.length
-    ) AS s (first_day)
+    FROM unnest(array(
+        SELECT a.first_day
+        FROM generate_series(
+            date_trunc(g.grain, days.first_day::timestamp), days.last_day::timestamp, g.length
+        ) AS a (first_day)
+    )) AS s (first_day)
     -- The others have no rows, and finding that out of what follows takes as long as for a period that has.
     WHERE EXISTS (
         SELECT

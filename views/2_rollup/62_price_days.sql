@@ -45,11 +45,8 @@ BEGIN
     all_prices := sha256(convert_to(concat_ws(' ', spans, zone, by_tokens), 'UTF8'));
     IF all_prices IS DISTINCT FROM prices_before THEN
         DELETE FROM rollup.priced_days AS p
-        WHERE NOT EXISTS (
-            SELECT
-            FROM rollup.day_prices(spans, zone, by_tokens, first_day, last_day) AS f
-            WHERE f.day = p.day AND f.prices = p.prices
-        );
+        WHERE NOT isfinite(p.day)
+            OR p.prices <> (SELECT f.prices FROM rollup.day_prices(spans, zone, by_tokens, p.day) AS f);
         INSERT INTO rollup.priced_days (day, prices) VALUES ('-infinity', all_prices);
     END IF;
     -- The newest first: they are asked for most.
@@ -65,9 +62,9 @@ BEGIN
     END IF;
     DELETE FROM rollup.costs AS c WHERE c.day = any(todo);
     INSERT INTO rollup.priced_days (day, prices)
-    SELECT f.day, f.prices
-    FROM rollup.day_prices(spans, zone, by_tokens, todo[cardinality(todo)], todo[1]) AS f
-    WHERE f.day = any(todo);
+    SELECT d.day, f.prices
+    FROM unnest(todo) AS d (day)
+    CROSS JOIN LATERAL rollup.day_prices(spans, zone, by_tokens, d.day) AS f;
     INSERT INTO rollup.costs (
         day, dimension, key, department_id, is_idle, requests, requests_without_tokens, tokens, latency_us, cost,
         used_cost, gpu_hours

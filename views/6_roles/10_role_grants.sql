@@ -110,7 +110,7 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
         'rollup.bucket_latency_ms(integer)',
         'rollup.cost_case(bigint, bigint, numeric, numeric, numeric, numeric, numeric)',
         'rollup.day_costs(rollup.gpu_spans[], text, boolean, date, rollup.dimension, rollup.deployment_usage[])',
-        'rollup.day_prices(rollup.gpu_spans[], text, boolean, date, date)',
+        'rollup.day_prices(rollup.gpu_spans[], text, boolean, date)',
         'rollup.day_start(timestamp without time zone, text)',
         'rollup.department_of(name)',
         'rollup.gpu_days(rollup.gpu_spans[], text, date, date)',
