@@ -36,8 +36,8 @@ BEGIN ATOMIC
     FROM rollup.gpu_days(spans, zone, of_day, of_day) AS h;
 END;
 COMMENT ON FUNCTION rollup.day_prices(rollup.gpu_spans [], text, boolean, date) IS 'What the costs of a day are worked '
-    'out by, apart from usage, as a checksum; empty: no GPUs were held. Given as to rollup.gpu_days(), and whether cost '
-    'is apportioned by tokens';
+    'out by, apart from usage, as a checksum; empty: no GPUs were held. Given as to rollup.gpu_days(), and whether '
+    'cost is apportioned by tokens';
 REVOKE ALL ON FUNCTION rollup.day_prices(rollup.gpu_spans [], text, boolean, date) FROM public;
 GRANT EXECUTE ON FUNCTION rollup.day_prices(rollup.gpu_spans [], text, boolean, date) TO llm_analyst;
 

@@ -18,7 +18,6 @@ WITH noted AS MATERIALIZED (
 ), spans AS MATERIALIZED (
     SELECT g.deployment_id, g.since, g.until_time, g.gpus FROM rollup.gpu_spans AS g WHERE g.gpus > 0
 ), days AS MATERIALIZED (
-    -- An hour that is running, or of a clock that is ahead, is looked for in its day.
     SELECT
         z.time_zone,
         (
@@ -27,14 +26,15 @@ WITH noted AS MATERIALIZED (
                 (SELECT min(o.hour) FROM open AS o)
             ) AT TIME ZONE z.time_zone
         )::date AS first_day,
-        (
-            greatest(
-                now(), (SELECT max(r.hour) FROM rollup.running AS r), (SELECT max(o.hour) FROM open AS o)
-            ) AT TIME ZONE z.time_zone
-        )::date AS last_day
+        (now() AT TIME ZONE z.time_zone)::date AS last_day
     -- As in rollup.cost_periods: who has no row of rollup.state is told.
     FROM noted AS n
     LEFT JOIN rollup.state AS z ON n.days IS NOT NULL
+), later AS MATERIALIZED (
+    -- An hour of a clock that is ahead is looked for in its day.
+    SELECT DISTINCT (r.hour AT TIME ZONE d.time_zone)::date AS day
+    FROM days AS d
+    INNER JOIN running AS r ON r.hour >= rollup.day_start(d.last_day + interval '1 day', d.time_zone)
 )
 
 SELECT
@@ -66,9 +66,14 @@ FROM (
         SELECT
             s.hour,
             s.hour AT TIME ZONE d.time_zone AS local_hour
-        FROM generate_series(
-            rollup.day_start(d.first_day::timestamp, d.time_zone),
-            rollup.day_start(d.last_day + interval '1 day', d.time_zone) - interval '1 microsecond',
+        FROM (
+            SELECT d.first_day, d.last_day
+            UNION ALL
+            SELECT l.day, l.day FROM later AS l
+        ) AS a
+        CROSS JOIN LATERAL generate_series(
+            rollup.day_start(a.first_day::timestamp, d.time_zone),
+            rollup.day_start(a.last_day + interval '1 day', d.time_zone) - interval '1 microsecond',
             interval '30 minutes'
         ) AS s (hour)
         WHERE date_trunc('hour', s.hour, d.time_zone) = s.hour

@@ -14,10 +14,13 @@ BEGIN
         'sessions_truncation_is_noted', 'sessions_take_their_logs_along',
         'session_logs_additions_are_noted', 'session_logs_changes_are_noted', 'session_logs_removals_are_noted',
         'session_logs_truncation_is_noted', 'user_departments_are_noted', 'user_departments_truncation_is_noted',
-        'deployment_history_is_noted', 'deployment_history_truncation_is_noted', 'model_configs_max_tokens_is_noted'
+        'deployment_history_is_noted', 'deployment_history_truncation_is_noted', 'model_configs_max_tokens_is_noted',
+        'deployment_usage_additions_forget_costs', 'deployment_usage_changes_forget_costs',
+        'deployment_usage_removals_forget_costs', 'deployment_usage_truncation_forgets_costs',
+        'costs_truncation_forgets_costs'
     ]) AS n (name)
     LEFT JOIN pg_trigger AS t ON n.name = t.tgname AND t.tgparentid = 0 AND t.tgenabled IN ('O', 'A')
-    LEFT JOIN pg_class AS c ON t.tgrelid = c.oid AND c.relnamespace = 'llm'::regnamespace
+    LEFT JOIN pg_class AS c ON t.tgrelid = c.oid AND c.relnamespace IN ('llm'::regnamespace, 'rollup'::regnamespace)
     WHERE c.oid IS NULL
     ORDER BY n.name
     LIMIT 1;

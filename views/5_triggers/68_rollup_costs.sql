@@ -23,7 +23,7 @@ AFTER TRUNCATE ON rollup.deployment_usage
 FOR EACH STATEMENT EXECUTE FUNCTION rollup.forget_costs();
 COMMENT ON TRIGGER deployment_usage_truncation_forgets_costs ON rollup.deployment_usage IS 'The costs of all days are '
     'worked out again';
-CREATE OR REPLACE TRIGGER costs_truncation_is_known
+CREATE OR REPLACE TRIGGER costs_truncation_forgets_costs
 AFTER TRUNCATE ON rollup.costs
 FOR EACH STATEMENT EXECUTE FUNCTION rollup.forget_costs();
-COMMENT ON TRIGGER costs_truncation_is_known ON rollup.costs IS 'The costs of all days are worked out again';
+COMMENT ON TRIGGER costs_truncation_forgets_costs ON rollup.costs IS 'The costs of all days are worked out again';
