@@ -32,9 +32,9 @@ WITH noted AS MATERIALIZED (
     LEFT JOIN rollup.state AS z ON n.days IS NOT NULL
 ), later AS MATERIALIZED (
     -- An hour of a clock that is ahead is looked for in its day.
-    SELECT DISTINCT (r.hour AT TIME ZONE d.time_zone)::date AS day
-    FROM days AS d
-    INNER JOIN running AS r ON r.hour >= rollup.day_start(d.last_day + interval '1 day', d.time_zone)
+    SELECT DISTINCT (r.hour AT TIME ZONE (SELECT d.time_zone FROM days AS d))::date AS day
+    FROM running AS r
+    WHERE r.hour >= (SELECT rollup.day_start(d.last_day + interval '1 day', d.time_zone) FROM days AS d)
 )
 
 SELECT
@@ -69,7 +69,7 @@ FROM (
         FROM (
             SELECT d.first_day, d.last_day
             UNION ALL
-            SELECT l.day, l.day FROM later AS l
+            SELECT l.day, l.day AS last_day FROM later AS l
         ) AS a
         CROSS JOIN LATERAL generate_series(
             rollup.day_start(a.first_day::timestamp, d.time_zone),
