@@ -23,6 +23,9 @@ BEGIN
 END
 $$;
 
+-- These can be worked out again.
+DROP TABLE rollup.priced_days;
+DROP TABLE rollup.costs;
 DROP TABLE llm.budgets;
 DROP TABLE llm.cost_settings;
 DROP TABLE llm.gpu_rates;

@@ -302,6 +302,54 @@ COMMENT ON INDEX rollup.running_key IS 'One row per deployment, hour, day of the
 CREATE INDEX running_day_idx ON rollup.running (day);
 CREATE INDEX running_hour_idx ON rollup.running (hour);
 
+-- What a day cost is worked out once, when it is closed; a report works it out itself where anything changed since.
+CREATE TABLE rollup.costs (
+    day                     date    NOT NULL,
+    key                     bigint  NULL,
+    department_id           bigint  NULL,
+    requests                bigint  NOT NULL,
+    requests_without_tokens bigint  NOT NULL,
+    tokens                  bigint  NOT NULL,
+    latency_us              numeric NOT NULL,
+    cost                    numeric NOT NULL,
+    used_cost               numeric NOT NULL,
+    gpu_hours               numeric NOT NULL,
+    dimension               rollup.dimension NOT NULL,
+    is_idle                 boolean NOT NULL,
+
+    CONSTRAINT costs_dimension_is_kept CHECK (dimension IN ('deployment', 'model', 'project', 'template', 'user'))
+);
+COMMENT ON TABLE rollup.costs IS '비용 집계: what a day cost, and whose it is, by one dimension; of days in '
+    'rollup.priced_days';
+COMMENT ON COLUMN rollup.costs.day IS '일자: in the reporting time zone';
+COMMENT ON COLUMN rollup.costs.key IS 'The dimension''s own key, such as user_id; NULL = requests without one, or idle';
+COMMENT ON COLUMN rollup.costs.department_id IS '소속 부서: of the users, at the time; by model and by user only';
+COMMENT ON COLUMN rollup.costs.requests IS '요청 수';
+COMMENT ON COLUMN rollup.costs.requests_without_tokens IS '토큰 수 미상 요청 수: whose token_used is not known';
+COMMENT ON COLUMN rollup.costs.tokens IS '사용 토큰 수: sum of the known token_used';
+COMMENT ON COLUMN rollup.costs.latency_us IS '처리 시간: sum over the answered requests, in microseconds';
+COMMENT ON COLUMN rollup.costs.cost IS '배분 비용: to 28 decimals, so that sums are right to 10';
+COMMENT ON COLUMN rollup.costs.used_cost IS '사용 비용: of that, what the time cost in which requests were processed';
+COMMENT ON COLUMN rollup.costs.gpu_hours IS 'GPU 시간: that the cost is of, in hours';
+COMMENT ON COLUMN rollup.costs.dimension IS 'What key means';
+COMMENT ON COLUMN rollup.costs.is_idle IS '유휴 여부: whether nobody used the deployments that day; by deployment and '
+    'model a row for each, else one';
+
+CREATE INDEX costs_day_dimension_idx ON rollup.costs (day, dimension);
+
+CREATE TABLE rollup.priced_days (
+    day    date  NOT NULL,
+    prices bytea NOT NULL,
+
+    CONSTRAINT priced_days_pkey PRIMARY KEY (day)
+);
+COMMENT ON TABLE rollup.priced_days IS 'The closed days whose costs are in rollup.costs; a change of '
+    'rollup.deployment_usage takes its days away';
+COMMENT ON COLUMN rollup.priced_days.day IS '일자: in the reporting time zone; -infinity = none, but all that was ever '
+    'held and at which price, so that a refresh sees at once whether that has changed';
+COMMENT ON COLUMN rollup.priced_days.prices IS 'What rollup.day_prices() told of the day then: a report that is told '
+    'something else works out the day itself';
+
 -- How many distinct users a week or a month had is no sum of days. But it is a sum over these: a user counts once in a
 -- window, namely on the first active day in it, which is the one whose gap reaches out of the window.
 CREATE TABLE rollup.activity (
@@ -328,3 +376,4 @@ ALTER TABLE rollup.sessions REPLICA IDENTITY FULL;
 ALTER TABLE rollup.activity REPLICA IDENTITY FULL;
 ALTER TABLE rollup.deployment_usage REPLICA IDENTITY FULL;
 ALTER TABLE rollup.running REPLICA IDENTITY FULL;
+ALTER TABLE rollup.costs REPLICA IDENTITY FULL;

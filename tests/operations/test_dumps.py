@@ -256,12 +256,16 @@ def test_without_its_state_nothing_answers_wrongly(db: psycopg.Connection, dsn: 
         assert "llm-db migrate" in error.value.diag.message_hint, name
 
 
-SUMS = [
-    f"rollup.{name}" for name in ("usage", "sessions", "hours", "slowest", "activity", "deployment_usage", "running")
-]
+SUMS = ", ".join(
+    f"rollup.{name}"
+    for name in (
+        *("usage", "sessions", "hours", "slowest", "activity"),
+        *("deployment_usage", "running", "costs", "priced_days"),
+    )
+)
 # Which rows were not restored, and which reports notice.
 PARTIAL = {
-    "sums": (f"TRUNCATE {', '.join(SUMS)}", {"daily_usage", "daily_sessions", "hourly_usage_by_deployment"}),
+    "sums": (f"TRUNCATE {SUMS}", {"daily_usage", "daily_sessions", "hourly_usage_by_deployment"}),
     "sums of logs": ("TRUNCATE rollup.usage", {"daily_usage", "hourly_usage_by_deployment", "active_users"}),
     "sums of sessions": ("TRUNCATE rollup.sessions", {"daily_sessions"}),
     "state": (

@@ -3,12 +3,13 @@ asked more than there was time for, months that go and come back."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 
 import psycopg
 import pytest
 
 from conftest import Company, found_company
-from rollup_model import COSTS, assert_exact, drop_month, make_model
+from rollup_model import COSTS, assert_exact, differences, drop_month, make_model
 
 # Where clocks were put forward and back in 2026: by an hour, by half an hour, never.
 ZONES = {
@@ -134,3 +135,129 @@ def costs(db: psycopg.Connection) -> list[tuple]:
             requests, tokens
         FROM rollup.cost_periods WHERE grain = 'month' AND first_day < '2026-11-01' ORDER BY 1, 2, 3, 4, 5
     """).fetchall()
+
+
+# What a day's costs were worked out by, or whether they are kept at all: of which days, and what changes it.
+USED = "day IN (SELECT u.day FROM rollup.deployment_usage AS u)"
+STALE = {
+    "a rate": (
+        "true",
+        "INSERT INTO llm.gpu_rates (since, price_per_hour) VALUES ('-infinity', 1);"
+        "UPDATE llm.gpu_rates SET price_per_hour = 2 * price_per_hour",
+    ),
+    "a history": ("true", "UPDATE llm.deployment_history SET gpu_count = gpu_count + 1 WHERE gpu_count > 0"),
+    "the setting": ("true", "UPDATE llm.cost_settings SET apportioned_by = 'busy time'"),
+    "logs": (USED, "UPDATE llm.session_logs SET token_used = 1"),
+    "a late log": (
+        "day = (SELECT min(u.day) FROM rollup.deployment_usage AS u)",
+        "INSERT INTO llm.session_logs (session_id, request_time, deployment_id, token_used)"
+        " SELECT session_id, request_time, deployment_id, 9 FROM llm.session_logs ORDER BY request_time LIMIT 1",
+    ),
+    "usage": (USED, "UPDATE rollup.deployment_usage SET tokens = tokens"),
+    "usage that comes and goes": (
+        "day = '2026-05-05'",
+        "INSERT INTO rollup.deployment_usage SELECT '2026-05-05', NULL, 1, 1, 1, NULL, 1, 1, 1, 0, 0, 'project';"
+        "DELETE FROM rollup.deployment_usage WHERE day = '2026-05-05'",
+    ),
+    "costs that are lost": ("true", "TRUNCATE rollup.costs"),
+    "the rollups": ("true", "SELECT ops.restart_rollups()"),
+}
+
+
+def test_reports_read_the_costs_that_are_kept(costly: tuple[psycopg.Connection, list[Company]]) -> None:
+    db, _ = costly
+    db.execute("CALL ops.refresh_rollups('2026-11-20 15:00Z')")
+    db.execute("UPDATE rollup.costs SET cost = cost + 1")
+    for question in COSTS:
+        assert list(differences(db, (question,))), question
+
+
+@pytest.mark.parametrize("kind", STALE)
+def test_costs_are_kept_as_long_as_they_are_right(costly: tuple[psycopg.Connection, list[Company]], kind: str) -> None:
+    db, _ = costly
+    db.execute("CALL ops.refresh_rollups('2026-11-20 15:00Z')")
+    days, statements = STALE[kind]
+    db.execute(f"UPDATE rollup.costs SET cost = cost + 1, requests = requests + 1 WHERE {days}")
+    assert list(differences(db, ("costs by project",)))
+    for statement in statements.split(";"):
+        db.execute(statement)
+    assert_exact(db, "costs by project", "costs by user of department")
+    db.execute("CALL ops.refresh_rollups('2026-11-20 15:00Z')")
+    assert_exact(db, "costs by project", "costs by user of department")
+    # And they are kept again, of all days that are over.
+    assert db.execute("""
+        SELECT min(day), max(day), count(*) = max(day) - min(day) + 1,
+            (SELECT count(*) FROM rollup.costs AS c LEFT JOIN rollup.priced_days AS p USING (day) WHERE p.day IS NULL)
+        FROM rollup.priced_days WHERE isfinite(day)
+    """).fetchone() == (date(2026, 2, 27), date(2026, 11, 20), True, 0)
+
+
+def test_costs_of_a_month_that_goes_and_comes_back(costly: tuple[psycopg.Connection, list[Company]]) -> None:
+    db, _ = costly
+    db.execute("CALL ops.refresh_rollups('2026-11-20Z')")
+    db.execute("CREATE TABLE public.s AS SELECT * FROM llm.sessions; CREATE TABLE public.l AS TABLE llm.session_logs")
+    falsify = f"UPDATE rollup.costs SET cost = cost + 1 WHERE {USED} AND day < '2026-03-31'"
+    db.execute(falsify)
+    assert drop_month(db, "2026-03-01")
+    assert_exact(db, *COSTS)
+    db.execute("CALL ops.refresh_rollups('2026-11-20Z')")
+    db.execute(falsify)
+    db.execute("CALL llm.create_months('2026-03-01', '2026-03-01')")
+    columns = "session_id, log_sequence, request_time, response_time, deployment_id, token_used"
+    with db.transaction():
+        db.execute("INSERT INTO llm.sessions SELECT * FROM public.s WHERE start_time < '2026-04-01Z'")
+        db.execute(
+            f"INSERT INTO llm.session_logs ({columns}) SELECT {columns} FROM public.l"
+            " WHERE session_id IN (SELECT session_id FROM public.s WHERE start_time < '2026-04-01Z')"
+        )
+        assert db.execute("SELECT llm.return_month('2026-03-01')").fetchone() == (None,)
+    db.execute("TRUNCATE model.dropped_logs, model.dropped_sessions")
+    assert_exact(db, *COSTS)
+    db.execute("CALL ops.refresh_rollups('2026-11-20Z')")
+    assert_exact(db, *COSTS)
+
+
+def test_costs_are_right_however_many_days_are_kept(costly: tuple[psycopg.Connection, list[Company]]) -> None:
+    """A refresh that is cut off leaves some; and what it did not commit is not there."""
+    db, _ = costly
+    db.execute("CALL ops.refresh_rollups('2026-11-20Z')")
+    db.execute("DELETE FROM rollup.priced_days")
+    for days in (19, 1, 30, 200):
+        with db.transaction():
+            db.execute("SELECT rollup.lock_state(true)")
+            assert db.execute("SELECT rollup.price_days(%s)", [days]).fetchone() != (None,)
+        with db.transaction(force_rollback=True):
+            db.execute("SELECT rollup.price_days(7)")
+        assert_exact(db, "costs by model", "costs by user")
+    with db.transaction():
+        db.execute("SELECT rollup.lock_state(true)")
+        while db.execute("SELECT rollup.price_days(30)").fetchone() != (None,):
+            pass
+    assert_exact(db, *COSTS)
+
+
+def test_a_day_that_goes_on_after_it_is_over(db: psycopg.Connection, company: Company) -> None:
+    """At St. John's it was midnight twice on 7 November 2010: the second time, an hour of the 6th was still to come."""
+    db.execute("SELECT llm.create_month('2010-11-01')")
+    db.execute("UPDATE rollup.state SET time_zone = 'America/St_Johns'")
+    db.execute(
+        "INSERT INTO llm.sessions (session_id, user_id, start_time, session_type, status)"
+        " SELECT llm.uuidv7('2010-11-06 12:00Z'), %s, '2010-11-06 12:00Z', 'production', 'running'",
+        [company.user_id],
+    )
+    db.execute(
+        "INSERT INTO llm.session_logs (session_id, log_sequence, request_time, deployment_id)"
+        " SELECT session_id, n, at, %s"
+        " FROM llm.sessions, (VALUES (1, '2010-11-06 12:00Z'::timestamptz), (2, '2010-11-07 03:00Z')) AS l (n, at)"
+        " WHERE start_time = '2010-11-06 12:00Z'",
+        [company.deployment_id],
+    )
+    said = (
+        "SELECT requests FROM rollup.cost_periods"
+        " WHERE grain = 'day' AND dimension = 'user' AND first_day = '2010-11-06' AND NOT is_idle"
+    )
+    for close_before in ("2010-11-07 02:30:30Z", "2010-11-08Z"):
+        db.execute("CALL ops.refresh_rollups(%s)", [close_before])
+        priced = "SELECT min(day) FROM rollup.priced_days WHERE isfinite(day)"
+        assert db.execute(priced).fetchone() == (date(2010, 11, 6),)
+        assert db.execute(said).fetchall() == [(2,)]

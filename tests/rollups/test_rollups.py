@@ -483,6 +483,11 @@ class Story:
         self.check(*QUESTIONS, *list(COSTS)[1::2])
         # So it was the rollups that answered.
         assert self.db.execute("SELECT count(*) FROM rollup.notes").fetchone() == (0,)
+        assert self.db.execute("""
+            SELECT count(*) FROM rollup.deployment_usage AS u, rollup.state AS s
+            WHERE u.day < (s.closed_before AT TIME ZONE s.time_zone)::date
+                AND u.day NOT IN (SELECT p.day FROM rollup.priced_days AS p)
+        """).fetchone() == (0,)
 
 
 def in_transaction(connection: psycopg.Connection) -> bool:

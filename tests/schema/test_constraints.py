@@ -377,6 +377,8 @@ REFUSED = [
     ("activity_key", "INSERT INTO rollup.activity SELECT * FROM rollup.activity"),
     ("deployment_usage_key", "INSERT INTO rollup.deployment_usage SELECT * FROM rollup.deployment_usage"),
     ("deployment_usage_dimension_is_kept", "UPDATE rollup.deployment_usage SET dimension = 'all'"),
+    ("costs_dimension_is_kept", "UPDATE rollup.costs SET dimension = 'all'"),
+    ("priced_days_pkey", "INSERT INTO rollup.priced_days SELECT * FROM rollup.priced_days"),
     ("running_key", "INSERT INTO rollup.running SELECT * FROM rollup.running"),
     ("running_minutes_have_their_requests", "UPDATE rollup.running SET minutes = '{}'"),
     ("sessions_pkey", "INSERT INTO llm.sessions SELECT * FROM llm.sessions"),
@@ -393,6 +395,8 @@ INSERT INTO rollup.slowest VALUES ('2020-01-01', 1, '2020-01-01', NULL, 1, NULL,
 INSERT INTO rollup.sessions VALUES ('2020-01-01', '2020-01-01', NULL, 1, 1, 1, 1, 1, false, 'test', 'completed');
 INSERT INTO rollup.activity VALUES ('2020-01-01', NULL, 1);
 INSERT INTO rollup.deployment_usage VALUES ('2020-01-01', '2020-01-01', 1, NULL, NULL, NULL, 1, 0, 1, 0, 0, 'project');
+INSERT INTO rollup.costs VALUES ('2020-01-01', NULL, NULL, 1, 0, 1, 0, 0, 0, 0, 'project', false);
+INSERT INTO rollup.priced_days VALUES ('2020-01-01', '');
 INSERT INTO rollup.running VALUES ('2020-01-01', '2020-01-01', '2020-01-01', 1, 60000000, '{7}', '{1}');
 """
 

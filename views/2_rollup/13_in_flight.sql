@@ -16,3 +16,12 @@ END;
 COMMENT ON FUNCTION rollup.in_flight_sum(smallint [], integer []) IS 'Looks at the same hour as one: the minutes, of '
     'which each may come several times, and what was in flight in each';
 REVOKE ALL ON FUNCTION rollup.in_flight_sum(smallint [], integer []) FROM public;
+
+CREATE OR REPLACE AGGREGATE rollup.array_sum(anycompatiblearray) (
+    sfunc = array_cat,
+    stype = anycompatiblearray,
+    parallel = safe
+);
+COMMENT ON AGGREGATE rollup.array_sum(anycompatiblearray) IS 'Few arrays as one, in no order; NULL = of none';
+REVOKE ALL ON FUNCTION rollup.array_sum(anycompatiblearray) FROM public;
+GRANT EXECUTE ON FUNCTION rollup.array_sum(anycompatiblearray) TO llm_analyst;

@@ -5,18 +5,26 @@ RETURNS TABLE (hour timestamptz, deployment_id bigint, busy_us numeric, minutes 
 LANGUAGE sql
 STABLE
 BEGIN ATOMIC
-    SELECT h.hour, o.deployment_id, h.busy_us, l.minutes, l.in_flight
-    FROM rollup.open_logs(noted) AS o
-    CROSS JOIN LATERAL rollup.running_hours(o.request_time, o.latency_us, o.hour) AS h
-    CROSS JOIN LATERAL (
-        SELECT
-            coalesce(array_agg(g.minute::smallint ORDER BY g.minute), '{}') AS minutes,
-            coalesce(array_agg(1), '{}') AS in_flight
-        FROM generate_series(h.first_minute, h.last_minute) AS g (minute)
-    ) AS l;
+    SELECT
+        l.hour,
+        l.deployment_id,
+        sum(l.busy_us),
+        coalesce(array_agg(l.minute ORDER BY l.minute) FILTER (WHERE l.minute IS NOT NULL), '{}'),
+        coalesce(array_agg(l.requests ORDER BY l.minute) FILTER (WHERE l.minute IS NOT NULL), '{}')
+    FROM (
+        SELECT h.hour, o.deployment_id, m.minute, sum(m.busy_us) AS busy_us, count(*)::integer AS requests
+        FROM rollup.open_logs(noted) AS o
+        CROSS JOIN LATERAL rollup.running_hours(o.request_time, o.latency_us, o.hour) AS h
+        CROSS JOIN LATERAL (
+            SELECT NULL::smallint AS minute, h.busy_us
+            UNION ALL
+            SELECT g.minute::smallint, 0 FROM generate_series(h.first_minute, h.last_minute) AS g (minute)
+        ) AS m
+        GROUP BY h.hour, o.deployment_id, m.minute
+    ) AS l
+    GROUP BY l.hour, l.deployment_id;
 END;
 COMMENT ON FUNCTION rollup.open_running(tstzmultirange) IS 'The running requests that reports look at themselves, '
-    'columns as in rollup.running, to be summed up: of open time, and of the noted parts of closed time, given by '
-    'rollup.noted()';
+    'columns as in rollup.running: of open time, and of the noted parts of closed time, given by rollup.noted()';
 REVOKE ALL ON FUNCTION rollup.open_running(tstzmultirange) FROM public;
 GRANT EXECUTE ON FUNCTION rollup.open_running(tstzmultirange) TO llm_analyst;

@@ -1,15 +1,11 @@
 -- needs: 0039.rates-and-budgets
 
--- What deployments cost, by day, week and month, and whose it is. Exact until the last step: an amount is a price of an
--- hour times microseconds, and is divided by 3,600,000,000 at the end. docs/costs.md has a worked example.
+-- What deployments cost, by day, week and month, and whose it is: the sums of its days (rollup.day_costs() says how
+-- these are worked out), beside those of the period before, which is not looked at where it is not asked for.
 --
--- A deployment's cost of a day goes to who used it that day, by what they used: of a measure (tokens, or busy time)
--- whose known amounts are T of K requests, a request whose measure is not known counts as the mean of those, T / K. Of
--- N requests, a row with the measure t and u requests of unknown measure has t * K / (T * N) + u / N of the day; where
--- T is 0, each request counts alike. A day on which nobody used it is idle, and is a row of its own; by deployment and
--- by model it is theirs.
---
--- Each period is worked out together with the one before it, of which no more is asked than what it allocates.
+-- A day is taken from rollup.costs where it was worked out by the same prices, as of the snapshot of who asks, and is
+-- not noted, and has no open logs. So a rate, a history or a setting that is changed, also for the past, needs to tell
+-- nobody.
 --
 -- Rounding: the rows of a period are rounded one after the other to 10 decimals so that their sum is that of the exact
 -- amounts, rounded (cumulative rounding).
@@ -94,25 +90,29 @@ WITH noted AS MATERIALIZED (
         coalesce((SELECT c.idle_is_spread FROM llm.cost_settings AS c), false) AS idle_is_spread,
         coalesce((SELECT c.currency FROM llm.cost_settings AS c), 'KRW') AS currency
 ), open AS MATERIALIZED (
-    SELECT o.*
+    SELECT
+        o.day,
+        o.dimension,
+        row(
+            o.day, NULL, o.deployment_id, o.model_id, o.key, o.department_id, o.requests, o.answered_requests,
+            o.requests_without_tokens, o.tokens, o.latency_us, o.dimension, NULL
+        )::rollup.deployment_usage AS used
     FROM noted AS n
     CROSS JOIN LATERAL rollup.open_deployment_usage(n.spans) AS o
 ), usage AS NOT MATERIALIZED (
     SELECT
-        r.dimension, r.day, r.deployment_id, r.model_id, r.key, r.department_id, r.requests, r.answered_requests,
-        r.requests_without_tokens, r.tokens, r.latency_us
+        r.day,
+        r.dimension,
+        r AS used
     FROM rollup.deployment_usage AS r
     WHERE r.month IS NULL OR r.day <> all((SELECT n.days FROM noted AS n)::date [])
     UNION ALL
-    SELECT
-        o.dimension, o.day, o.deployment_id, o.model_id, o.key, o.department_id, o.requests, o.answered_requests,
-        o.requests_without_tokens, o.tokens, o.latency_us
-    FROM open AS o
+    SELECT o.day, o.dimension, o.used FROM open AS o
 ), today AS MATERIALIZED (
     -- A LEFT JOIN, so that rollup.noted(), which raises where rollup.state has no row, is asked first.
     SELECT (now() AT TIME ZONE s.time_zone)::date AS day, s.time_zone
     FROM noted AS n
-    LEFT JOIN rollup.state AS s ON n.days IS NOT NULL
+    LEFT JOIN (SELECT z.time_zone FROM rollup.state AS z LIMIT 1) AS s ON n.days IS NOT NULL
 ), days AS MATERIALIZED (
     SELECT
         least(
@@ -126,15 +126,52 @@ WITH noted AS MATERIALIZED (
         ) AS first_day,
         t.day AS last_day,
         t.time_zone,
-        (SELECT array_agg(h) FROM rollup.gpu_spans AS h WHERE h.gpus > 0) AS spans
+        (SELECT array_agg(h) FROM rollup.gpu_spans AS h WHERE h.gpus > 0) AS spans,
+        -- Of these rollup.costs does not know what happened.
+        (SELECT n.days FROM noted AS n) || array(SELECT DISTINCT o.day FROM open AS o) AS changed_days
     FROM today AS t
 ), later AS MATERIALIZED (
-    -- As in rollup.usage_periods.
-    SELECT r.day
-    FROM rollup.deployment_usage AS r
-    WHERE r.dimension = 'department' AND r.day > (SELECT t.day FROM today AS t)
-    UNION
-    SELECT o.day FROM open AS o WHERE o.day > (SELECT t.day FROM today AS t)
+    -- As in rollup.usage_periods. Of an array the planner expects ten rows: of what is expected here, and of calendars
+    -- below, depends whether the server compiles the report, which can take longer than the report.
+    SELECT a.day
+    FROM unnest(array(
+        SELECT r.day
+        FROM rollup.deployment_usage AS r
+        WHERE r.dimension = 'department' AND r.day > (SELECT t.day FROM today AS t)
+        UNION
+        SELECT o.day FROM open AS o WHERE o.day > (SELECT t.day FROM today AS t)
+    )) AS a (day)
+), cost_days AS NOT MATERIALIZED (
+    SELECT
+        d.day,
+        x.dimension,
+        c.*
+    FROM reader AS r
+    CROSS JOIN days AS z
+    CROSS JOIN LATERAL (
+        SELECT s.day
+        FROM unnest(array(
+            SELECT a.day::date
+            FROM generate_series(z.first_day::timestamp, z.last_day::timestamp, interval '1 day') AS a (day)
+        )) AS s (day)
+        UNION ALL
+        SELECT l.day FROM later AS l
+    ) AS d
+    CROSS JOIN LATERAL rollup.day_prices(z.spans, z.time_zone, r.by_tokens, d.day) AS f
+    LEFT JOIN rollup.priced_days AS p ON d.day = p.day AND f.prices = p.prices AND d.day <> all(z.changed_days)
+    CROSS JOIN rollup.kept_costs AS x
+    CROSS JOIN LATERAL (
+        SELECT
+            s.key, s.department_id, s.is_idle, s.requests, s.requests_without_tokens, s.tokens, s.latency_us, s.cost,
+            s.used_cost, s.gpu_hours
+        FROM rollup.costs AS s
+        WHERE p.day IS NOT NULL AND s.day = d.day AND s.dimension = x.dimension
+        UNION ALL
+        SELECT w.*
+        FROM (SELECT array_agg(u.used) AS used FROM usage AS u WHERE u.day = d.day AND u.dimension = x.used_by) AS a
+        CROSS JOIN LATERAL rollup.day_costs(z.spans, z.time_zone, r.by_tokens, d.day, x.dimension, a.used) AS w
+        WHERE p.day IS NULL
+    ) AS c
 )
 
 SELECT
@@ -150,15 +187,15 @@ SELECT
     c.used_cost,
     c.allocated_cost - c.used_cost AS idle_cost,
     CASE WHEN r.sees_all THEN (c.allocated_cost / nullif(c.total_cost, 0))::double precision END AS cost_share,
-    c.cost_before,
-    (c.allocated_cost / nullif(c.cost_before, 0))::double precision - 1 AS cost_change,
+    a.cost_before,
+    (c.allocated_cost / nullif(a.cost_before, 0))::double precision - 1 AS cost_change,
     c.requests,
     c.requests_without_tokens,
     c.tokens,
     c.allocated_cost * 1000 / nullif(c.requests, 0) AS cost_per_1000_requests,
     c.allocated_cost * 1000000 / nullif(c.tokens, 0) AS cost_per_million_tokens,
     c.used_cost * 1000000 / nullif(c.tokens, 0) AS used_cost_per_million_tokens,
-    c.busy_hours,
+    c.latency_us::double precision / 3.6e9 AS busy_hours,
     CASE
         WHEN d.dimension IN ('deployment', 'model') THEN rollup.cost_case(
             c.requests, c.tokens, c.allocated_cost, c.used_cost, c.total_tokens, c.total_cost, c.total_used_cost
@@ -167,17 +204,26 @@ SELECT
 FROM reader AS r
 CROSS JOIN (VALUES ('day', interval '1 day'), ('week', '1 week'), ('month', '1 month')) AS g (grain, length)
 CROSS JOIN (
+    -- What is kept by model knows the department, and what is idle by model is so for the department too.
     VALUES
-    ('department', 'department'::rollup.dimension), ('deployment', 'department'), ('model', 'department'),
-    ('project', 'project'), ('template', 'template'), ('user', 'user'),
-    ('model of department', 'department'), ('user of department', 'user')
-) AS d (dimension, kept_by)
+    ('department', 'model'::rollup.dimension, true, false, true),
+    ('deployment', 'deployment', false, false, false),
+    ('model', 'model', false, false, false),
+    ('project', 'project', false, false, true),
+    ('template', 'template', false, false, true),
+    ('user', 'user', false, false, true),
+    ('model of department', 'model', false, true, true),
+    ('user of department', 'user', false, true, true)
+) AS d (dimension, kept_as, is_department, is_of_department, idle_is_apart)
 CROSS JOIN days
 CROSS JOIN LATERAL (
     SELECT s.first_day
-    FROM generate_series(
-        date_trunc(g.grain, days.first_day::timestamp), days.last_day::timestamp, g.length
-    ) AS s (first_day)
+    FROM unnest(array(
+        SELECT a.first_day
+        FROM generate_series(
+            date_trunc(g.grain, days.first_day::timestamp), days.last_day::timestamp, g.length
+        ) AS a (first_day)
+    )) AS s (first_day)
     -- The others have no rows, and finding that out of what follows takes as long as for a period that has.
     WHERE EXISTS (
         SELECT
@@ -193,155 +239,101 @@ CROSS JOIN LATERAL (
     SELECT date_trunc(g.grain, x.day::timestamp) FROM later AS x
 ) AS p
 CROSS JOIN LATERAL (
-    WITH held AS MATERIALIZED (
-        SELECT h.*, h.day >= p.first_day::date AS is_now
-        FROM rollup.gpu_days(
-            days.spans, days.time_zone, (p.first_day - g.length)::date, (p.first_day + g.length)::date - 1
-        ) AS h
-    ), had AS MATERIALIZED (
-        SELECT
-            u.day, u.deployment_id,
-            sum(u.requests) AS requests,
-            sum(CASE WHEN r.by_tokens THEN u.requests_without_tokens ELSE u.requests - u.answered_requests END)
-            AS unknown,
-            sum(CASE WHEN r.by_tokens THEN u.tokens ELSE u.latency_us END) AS measure,
-            sum(u.latency_us) AS latency_us
-        FROM usage AS u
-        WHERE u.dimension = 'department'
-            AND u.day >= (p.first_day - g.length)::date AND u.day < (p.first_day + g.length)::date
-        GROUP BY u.day, u.deployment_id
-    ), prices AS MATERIALIZED (
-        -- Of one unit of the measure, and of one request. 30 decimals: what is left of 20 does not matter.
-        SELECT
-            x.day, x.deployment_id, x.is_by_request,
-            x.amount * x.known / x.units AS amount_per_unit,
-            x.amount / x.requests AS amount_per_request,
-            x.gpu_us * x.known / x.units AS us_per_unit,
-            x.gpu_us / x.requests AS us_per_request,
-            x.amount * x.known / x.units * x.busy AS used_per_unit,
-            x.amount / x.requests * x.busy AS used_per_request
-        FROM (
-            SELECT
-                a.day, a.deployment_id, a.requests,
-                a.requests - a.unknown AS known,
-                a.measure = 0 AS is_by_request,
-                coalesce(nullif(a.measure, 0), 1) * a.requests AS units,
-                c.amount, c.gpu_us,
-                least(round(a.latency_us, 30) / c.gpu_us, 1) AS busy
-            FROM had AS a
-            INNER JOIN (
-                SELECT h.day, h.deployment_id, round(sum(h.gpu_us), 30) AS gpu_us, round(sum(h.amount), 30) AS amount
-                FROM held AS h
-                GROUP BY h.day, h.deployment_id
-            ) AS c ON a.day = c.day AND a.deployment_id = c.deployment_id
-        ) AS x
-    ), unused AS MATERIALIZED (
-        SELECT h.is_now, h.deployment_id, h.model_id, h.amount, h.gpu_us
-        FROM held AS h
-        LEFT JOIN had AS a ON h.day = a.day AND h.deployment_id = a.deployment_id
-        WHERE a.day IS NULL
-    ), parts AS (
-        SELECT
-            u.key, u.department_id, false AS is_idle, u.is_now, u.requests, u.requests_without_tokens, u.tokens,
-            u.measure * x.amount_per_unit + n.requests * x.amount_per_request AS amount,
-            CASE WHEN u.is_now THEN u.measure * x.used_per_unit + n.requests * x.used_per_request END AS used,
-            CASE WHEN u.is_now THEN u.measure * x.us_per_unit + n.requests * x.us_per_request END AS gpu_us,
-            u.latency_us
-        FROM (
-            SELECT
-                w.day, w.deployment_id, w.requests, w.requests_without_tokens, w.tokens, w.latency_us,
-                w.day >= p.first_day::date AS is_now,
-                CASE d.dimension
-                    WHEN 'deployment' THEN w.deployment_id
-                    WHEN 'model' THEN w.model_id
-                    WHEN 'model of department' THEN w.model_id
-                    ELSE w.key
-                END AS key,
-                CASE d.dimension
-                    WHEN 'model of department' THEN w.key
-                    WHEN 'user of department' THEN w.department_id
-                END AS department_id,
-                CASE WHEN r.by_tokens THEN w.tokens ELSE w.latency_us END AS measure,
-                CASE WHEN r.by_tokens THEN w.requests_without_tokens ELSE w.requests - w.answered_requests END
-                AS unknown
-            FROM usage AS w
-            WHERE w.dimension = d.kept_by
-                AND w.day >= (p.first_day - g.length)::date AND w.day < (p.first_day + g.length)::date
-                AND (r.sees_all OR d.dimension = 'department' AND w.key = r.department_id)
-        ) AS u
-        -- FULL, as there is no nested loop for it: the planner expects one price, and there are thousands. A price that
-        -- nothing here has is left out below, in a way that does not make it a LEFT JOIN again.
-        FULL JOIN prices AS x ON u.day = x.day AND u.deployment_id = x.deployment_id
-        CROSS JOIN LATERAL (SELECT CASE WHEN x.is_by_request THEN u.requests ELSE u.unknown END) AS n (requests)
-        WHERE coalesce(u.requests, 0) > 0
-        UNION ALL
-        SELECT
-            CASE d.dimension WHEN 'deployment' THEN i.deployment_id WHEN 'model' THEN i.model_id END,
-            NULL,
-            d.dimension NOT IN ('deployment', 'model'),
-            i.is_now, 0, 0, 0, i.amount, 0, CASE WHEN i.is_now THEN i.gpu_us END, 0
-        FROM unused AS i
-        WHERE r.sees_all
-    ), sums AS (
-        SELECT
-            a.key, a.department_id, a.is_idle,
-            rollup.bigint_sum(a.requests) FILTER (WHERE a.is_now) AS requests,
-            rollup.bigint_sum(a.requests_without_tokens) FILTER (WHERE a.is_now) AS requests_without_tokens,
-            rollup.bigint_sum(a.tokens) FILTER (WHERE a.is_now) AS tokens,
-            coalesce(sum(a.amount) FILTER (WHERE a.is_now), 0) AS amount,
-            coalesce(sum(a.used), 0) AS used,
-            coalesce(sum(a.gpu_us), 0) AS gpu_us,
-            coalesce(sum(a.latency_us) FILTER (WHERE a.is_now), 0) AS latency_us,
-            coalesce(sum(a.amount) FILTER (WHERE NOT a.is_now), 0) AS amount_before,
-            count(*) FILTER (WHERE a.is_now) > 0 AS is_now
-        FROM parts AS a
-        GROUP BY a.key, a.department_id, a.is_idle
-    ), spread AS MATERIALIZED (
-        -- By how much the others' cost grows where idle cost is spread; NULL = there is nobody who could have it.
-        SELECT
-            h.is_now,
-            sum(h.amount) / nullif(sum(h.amount) - i.amount, 0) AS amount_factor,
-            sum(h.gpu_us) / nullif(sum(h.gpu_us) - i.gpu_us, 0) AS gpu_factor
-        FROM held AS h
-        INNER JOIN (
-            SELECT u.is_now, round(sum(u.amount), 30) AS amount, round(sum(u.gpu_us), 30) AS gpu_us
-            FROM unused AS u
-            GROUP BY u.is_now
-        ) AS i ON h.is_now = i.is_now
-        WHERE r.idle_is_spread AND d.dimension NOT IN ('deployment', 'model')
-        GROUP BY h.is_now, i.amount, i.gpu_us
-    ), shares AS (
-        SELECT
-            m.key, m.department_id, m.is_idle, m.requests, m.requests_without_tokens, m.tokens, m.used, m.latency_us,
-            CASE WHEN f.amount_factor IS NULL THEN m.amount WHEN m.is_idle THEN 0 ELSE m.amount * f.amount_factor END
-            AS amount,
-            CASE WHEN f.gpu_factor IS NULL THEN m.gpu_us WHEN m.is_idle THEN 0 ELSE m.gpu_us * f.gpu_factor END
-            AS gpu_us,
-            CASE
-                WHEN b.amount_factor IS NULL THEN m.amount_before
-                WHEN m.is_idle THEN 0
-                ELSE m.amount_before * b.amount_factor
-            END AS amount_before
-        FROM sums AS m
-        LEFT JOIN spread AS f ON f.is_now
-        LEFT JOIN spread AS b ON NOT b.is_now
-        WHERE m.is_now
-    )
-
+    -- By how much the others' cost grows where idle cost is spread; NULL = it is not, or nobody could have it.
     SELECT
-        h.key, h.department_id, h.is_idle, h.requests, h.requests_without_tokens, h.tokens,
-        rollup.per_hour(sum(h.amount) OVER so_far) - rollup.per_hour(sum(h.amount) OVER so_far - h.amount)
-        AS allocated_cost,
-        rollup.per_hour(sum(h.used) OVER so_far) - rollup.per_hour(sum(h.used) OVER so_far - h.used) AS used_cost,
-        rollup.per_hour(sum(h.gpu_us) OVER so_far) - rollup.per_hour(sum(h.gpu_us) OVER so_far - h.gpu_us) AS gpu_hours,
-        h.latency_us::double precision / 3.6e9 AS busy_hours,
-        rollup.per_hour(sum(h.amount) OVER ()) AS total_cost,
-        rollup.per_hour(sum(h.used) OVER ()) AS total_used_cost,
-        sum(h.tokens) OVER () AS total_tokens,
-        rollup.per_hour(h.amount_before) AS cost_before
-    FROM shares AS h
-    WINDOW so_far AS (ORDER BY h.is_idle, h.key, h.department_id ROWS UNBOUNDED PRECEDING)
-) AS c;
+        round(sum(e.cost) FILTER (WHERE n.is_now), 50)
+        / nullif(sum(e.cost) FILTER (WHERE n.is_now AND NOT e.is_idle), 0) AS cost_factor,
+        round(sum(e.gpu_hours) FILTER (WHERE n.is_now), 50)
+        / nullif(sum(e.gpu_hours) FILTER (WHERE n.is_now AND NOT e.is_idle), 0) AS gpu_factor,
+        round(sum(e.cost) FILTER (WHERE NOT n.is_now), 50)
+        / nullif(sum(e.cost) FILTER (WHERE NOT n.is_now AND NOT e.is_idle), 0) AS cost_factor_before
+    FROM cost_days AS e
+    CROSS JOIN LATERAL (SELECT e.day >= p.first_day::date AS is_now) AS n
+    WHERE r.idle_is_spread AND d.idle_is_apart AND e.dimension = 'deployment'
+        AND e.day >= (p.first_day - g.length)::date AND e.day < (p.first_day + g.length)::date
+) AS f
+CROSS JOIN LATERAL (
+    SELECT
+        h.key, h.department_id, h.is_idle, h.requests, h.requests_without_tokens, h.tokens, h.latency_us,
+        round(round(h.cost_so_far, 20), 10) - round(round(h.cost_so_far - h.cost, 20), 10) AS allocated_cost,
+        round(round(h.used_cost_so_far, 20), 10) - round(round(h.used_cost_so_far - h.used_cost, 20), 10) AS used_cost,
+        round(round(h.gpu_hours_so_far, 20), 10) - round(round(h.gpu_hours_so_far - h.gpu_hours, 20), 10) AS gpu_hours,
+        round(round(h.total_cost, 20), 10) AS total_cost,
+        round(round(h.total_used_cost, 20), 10) AS total_used_cost,
+        h.total_tokens
+    FROM (
+        SELECT
+            m.*,
+            sum(m.cost) OVER so_far AS cost_so_far,
+            sum(m.used_cost) OVER so_far AS used_cost_so_far,
+            sum(m.gpu_hours) OVER so_far AS gpu_hours_so_far,
+            sum(m.cost) OVER () AS total_cost,
+            sum(m.used_cost) OVER () AS total_used_cost,
+            sum(m.tokens) OVER () AS total_tokens
+        FROM (
+            SELECT
+                k.key, k.department_id, k.is_idle,
+                rollup.bigint_sum(e.requests) AS requests,
+                rollup.bigint_sum(e.requests_without_tokens) AS requests_without_tokens,
+                rollup.bigint_sum(e.tokens) AS tokens,
+                sum(e.latency_us) AS latency_us,
+                CASE
+                    WHEN f.cost_factor IS NULL THEN sum(e.cost)
+                    WHEN k.is_idle THEN 0
+                    ELSE sum(e.cost) * f.cost_factor
+                END AS cost,
+                sum(e.used_cost) AS used_cost,
+                CASE
+                    WHEN f.gpu_factor IS NULL THEN sum(e.gpu_hours)
+                    WHEN k.is_idle THEN 0
+                    ELSE sum(e.gpu_hours) * f.gpu_factor
+                END AS gpu_hours
+            FROM cost_days AS e
+            CROSS JOIN LATERAL (
+                SELECT
+                    CASE
+                        WHEN d.is_department THEN e.department_id
+                        WHEN NOT (e.is_idle AND d.idle_is_apart) THEN e.key
+                    END AS key,
+                    CASE WHEN d.is_of_department THEN e.department_id END AS department_id,
+                    e.is_idle AND d.idle_is_apart AS is_idle
+            ) AS k
+            WHERE e.dimension = d.kept_as
+                AND e.day >= p.first_day::date AND e.day < (p.first_day + g.length)::date
+            GROUP BY k.key, k.department_id, k.is_idle
+        ) AS m
+        WHERE r.sees_all OR d.is_department AND m.key = r.department_id
+        WINDOW so_far AS (ORDER BY m.key, m.department_id, m.is_idle ROWS UNBOUNDED PRECEDING)
+    ) AS h
+) AS c
+-- A LEFT JOIN on what is unique: a query that does not ask for what was before does not read it. The lowest bigint for
+-- no key, as in rollup.usage_periods.
+LEFT JOIN LATERAL (
+    SELECT k.key, k.department_id, k.is_idle, sum(e.cost) AS cost
+    FROM cost_days AS e
+    CROSS JOIN LATERAL (
+        SELECT
+            coalesce(CASE
+                WHEN d.is_department THEN e.department_id
+                WHEN NOT (e.is_idle AND d.idle_is_apart) THEN e.key
+            END, '-9223372036854775808') AS key,
+            coalesce(CASE WHEN d.is_of_department THEN e.department_id END, '-9223372036854775808') AS department_id,
+            e.is_idle AND d.idle_is_apart AS is_idle
+    ) AS k
+    WHERE e.dimension = d.kept_as
+        AND e.day >= (p.first_day - g.length)::date AND e.day < p.first_day::date
+    GROUP BY k.key, k.department_id, k.is_idle
+) AS b
+    ON coalesce(c.key, '-9223372036854775808') = b.key
+        AND coalesce(c.department_id, '-9223372036854775808') = b.department_id AND c.is_idle = b.is_idle
+CROSS JOIN LATERAL (
+    SELECT
+        round(round(CASE
+            WHEN f.cost_factor_before IS NULL THEN coalesce(b.cost, 0)
+            WHEN c.is_idle THEN 0
+            ELSE coalesce(b.cost, 0) * f.cost_factor_before
+        END, 20), 10) AS cost_before
+) AS a;
 COMMENT ON VIEW rollup.cost_periods IS '기간별 비용: by dimension and grain (day, week from Monday, '
     'month), with the share of the whole platform and the change against the period before; ask for one of each';
 CALL ops.describe('rollup.cost_periods', 'rollup.usage_rows');

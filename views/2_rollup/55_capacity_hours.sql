@@ -18,108 +18,119 @@ WITH noted AS MATERIALIZED (
 ), spans AS MATERIALIZED (
     SELECT g.deployment_id, g.since, g.until_time, g.gpus FROM rollup.gpu_spans AS g WHERE g.gpus > 0
 ), days AS MATERIALIZED (
-    -- An hour that is running, or of a clock that is ahead, is looked for in its day.
     SELECT
         z.time_zone,
-        (least((SELECT min(g.since) FROM spans AS g), (SELECT min(r.hour) FROM running AS r)) AT TIME ZONE z.time_zone)
-        ::date AS first_day,
-        (greatest(now(), (SELECT max(r.hour) FROM running AS r)) AT TIME ZONE z.time_zone)::date AS last_day
+        (
+            least(
+                (SELECT min(g.since) FROM spans AS g), (SELECT min(r.hour) FROM rollup.running AS r),
+                (SELECT min(o.hour) FROM open AS o)
+            ) AT TIME ZONE z.time_zone
+        )::date AS first_day,
+        (now() AT TIME ZONE z.time_zone)::date AS last_day
     -- As in rollup.cost_periods: who has no row of rollup.state is told.
     FROM noted AS n
     LEFT JOIN rollup.state AS z ON n.days IS NOT NULL
-), hours AS (
-    SELECT
-        s.hour,
-        s.local_hour,
-        s.until_time
-    FROM days AS d
-    CROSS JOIN LATERAL (
-        SELECT
-            h.hour,
-            h.hour AT TIME ZONE d.time_zone AS local_hour,
-            CASE
-                WHEN date_trunc('hour', h.hour + interval '1 hour', d.time_zone) = h.hour + interval '1 hour'
-                    THEN h.hour + interval '1 hour'
-                ELSE h.hour + interval '90 minutes'
-            END AS until_time
-        FROM generate_series(
-            rollup.day_start(d.first_day::timestamp, d.time_zone),
-            rollup.day_start(d.last_day + interval '1 day', d.time_zone) - interval '1 microsecond',
-            interval '30 minutes'
-        ) AS h (hour)
-        WHERE date_trunc('hour', h.hour, d.time_zone) = h.hour
-    ) AS s
-    -- As in rollup.cost_periods.
-    WHERE EXISTS (
-        SELECT FROM spans AS g WHERE g.since < s.until_time AND g.until_time > s.hour AND s.hour < now()
-    ) OR EXISTS (
-        SELECT FROM running AS r WHERE r.hour >= s.hour AND r.hour < s.until_time
-    )
+), later AS MATERIALIZED (
+    -- An hour of a clock that is ahead is looked for in its day.
+    SELECT DISTINCT (r.hour AT TIME ZONE (SELECT d.time_zone FROM days AS d))::date AS day
+    FROM running AS r
+    WHERE r.hour >= (SELECT rollup.day_start(d.last_day + interval '1 day', d.time_zone) FROM days AS d)
 )
 
 SELECT
-    h.local_hour,
-    h.hour,
+    c.local_hour,
+    c.hour,
     c.deployment_id,
     c.gpus,
     c.gpu_us,
     c.busy_us,
     c.busy_us / t.seen_us AS mean_in_flight,
-    c.p95_in_flight,
-    c.max_in_flight
-FROM hours AS h
-CROSS JOIN LATERAL (
-    -- An hour that is running has been looked at as often as it has had minutes; one of a clock that is ahead is whole.
+    -- The nearest rank from above; a minute in which nothing was seen is 0, and comes last.
+    coalesce(l.most[t.place], 0) AS p95_in_flight,
+    coalesce(l.most[1], 0) AS max_in_flight
+FROM (
+    -- By the hour of the question: its condition gets down to the calendar.
     SELECT
-        date_part('epoch', x.seen_until - h.hour) * 1e6 AS seen_us,
-        ceil(date_part('epoch', x.seen_until - h.hour) / 60)::integer AS looks
-    FROM (
-        SELECT CASE WHEN h.hour < now() THEN least(h.until_time, now()) ELSE h.until_time END AS seen_until
-    ) AS x
-) AS t
-CROSS JOIN LATERAL (
-    WITH ran AS MATERIALIZED (
-        SELECT r.deployment_id, r.busy_us, r.minutes, r.in_flight
-        FROM running AS r
-        WHERE r.hour >= h.hour AND r.hour < h.until_time
-    )
-
-    SELECT
+        h.local_hour,
+        h.hour,
+        max(e.until_time) AS until_time,
         u.deployment_id,
         max(u.gpus) AS gpus,
         sum(u.gpu_us)::double precision AS gpu_us,
         sum(u.busy_us)::double precision AS busy_us,
-        max(u.p95_in_flight) AS p95_in_flight,
-        max(u.max_in_flight) AS max_in_flight
-    FROM (
+        count(u.minutes) AS parts,
+        rollup.array_sum(u.minutes) FILTER (WHERE u.minutes IS NOT NULL) AS minutes,
+        rollup.array_sum(u.in_flight) FILTER (WHERE u.minutes IS NOT NULL) AS in_flight
+    FROM days AS d
+    CROSS JOIN LATERAL (
+        SELECT
+            s.hour,
+            s.hour AT TIME ZONE d.time_zone AS local_hour
+        FROM (
+            SELECT d.first_day, d.last_day
+            UNION ALL
+            SELECT l.day, l.day AS last_day FROM later AS l
+        ) AS a
+        CROSS JOIN LATERAL generate_series(
+            rollup.day_start(a.first_day::timestamp, d.time_zone),
+            rollup.day_start(a.last_day + interval '1 day', d.time_zone) - interval '1 microsecond',
+            interval '30 minutes'
+        ) AS s (hour)
+        WHERE date_trunc('hour', s.hour, d.time_zone) = s.hour
+    ) AS h
+    CROSS JOIN LATERAL (
+        SELECT
+            CASE
+                WHEN date_trunc('hour', h.hour + interval '1 hour', d.time_zone) = h.hour + interval '1 hour'
+                    THEN h.hour + interval '1 hour'
+                ELSE h.hour + interval '90 minutes'
+            END AS until_time
+        FROM (VALUES (1)) AS o (once)
+        -- Once an hour, and not for whatever is compared with it.
+        OFFSET 0
+    ) AS e
+    CROSS JOIN LATERAL (
         SELECT
             g.deployment_id, g.gpus,
             g.gpus * extract(
-                EPOCH FROM least(g.until_time, h.until_time, now()) - greatest(g.since, h.hour)
+                EPOCH FROM least(g.until_time, e.until_time, now()) - greatest(g.since, h.hour)
             ) * 1000000 AS gpu_us,
-            0 AS busy_us, 0 AS p95_in_flight, 0 AS max_in_flight
+            0 AS busy_us, NULL::smallint [] AS minutes, NULL::integer [] AS in_flight
         FROM spans AS g
-        WHERE g.since < least(h.until_time, now()) AND g.until_time > h.hour AND h.hour < now()
+        WHERE g.since < least(e.until_time, now()) AND g.until_time > h.hour AND h.hour < now()
         UNION ALL
-        SELECT r.deployment_id, 0, 0, r.busy_us, 0, 0 FROM ran AS r
-        UNION ALL
-        -- The nearest rank from above; a minute in which nothing was seen is 0, and comes last.
-        SELECT
-            l.deployment_id, 0, 0, 0,
-            coalesce(max(l.requests) FILTER (WHERE l.place = t.looks - ceil(0.95 * t.looks) + 1), 0), max(l.requests)
+        SELECT r.deployment_id, 0, 0, r.busy_us, r.minutes, r.in_flight
+        FROM running AS r
+        WHERE r.hour >= h.hour AND r.hour < e.until_time
+    ) AS u
+    GROUP BY h.local_hour, h.hour, u.deployment_id
+) AS c
+CROSS JOIN LATERAL (
+    -- An hour that is running has been looked at as often as it has had minutes; one of a clock that is ahead is whole.
+    SELECT
+        date_part('epoch', y.seen) * 1e6 AS seen_us,
+        (y.looks - ceil(0.95 * y.looks) + 1)::integer AS place
+    FROM (
+        SELECT x.seen, ceil(date_part('epoch', x.seen) / 60)::integer AS looks
         FROM (
             SELECT
-                r.deployment_id,
-                sum(k.requests)::integer AS requests,
-                row_number() OVER (PARTITION BY r.deployment_id ORDER BY sum(k.requests) DESC) AS place
-            FROM ran AS r
-            CROSS JOIN LATERAL unnest(r.minutes, r.in_flight) AS k (minute, requests)
-            GROUP BY r.deployment_id, k.minute
-        ) AS l
-        GROUP BY l.deployment_id
-    ) AS u
-    GROUP BY u.deployment_id
-) AS c;
+                CASE WHEN c.hour < now() THEN least(c.until_time, now()) ELSE c.until_time END - c.hour AS seen
+        ) AS x
+    ) AS y
+) AS t
+CROSS JOIN LATERAL (
+    -- Of one row of sums, as there is of most hours, no minute comes twice.
+    SELECT array_agg(k.requests ORDER BY k.requests DESC) AS most
+    FROM (
+        SELECT unnest(c.in_flight) AS requests
+        WHERE c.parts = 1
+        UNION ALL
+        SELECT sum(i.requests)::integer
+        FROM unnest(c.minutes, c.in_flight) AS i (minute, requests)
+        WHERE c.parts > 1
+        GROUP BY i.minute
+    ) AS k
+) AS l;
 COMMENT ON VIEW rollup.capacity_hours IS '시간대별 여유: what a deployment held and ran, a row per deployment and hour '
     'in which it held GPUs or requests ran';
 COMMENT ON COLUMN rollup.capacity_hours.local_hour IS '시간대: the start of the hour, as clocks in the reporting time '

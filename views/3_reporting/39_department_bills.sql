@@ -7,8 +7,8 @@ SELECT
     b.department_id,
     d.department_name,
     b.line,
-    n.line_ko,
-    n.line_en,
+    b.line_ko,
+    b.line_en,
     CASE b.line WHEN 'project' THEN b.name END AS project_name,
     CASE b.line WHEN 'model' THEN b.name END AS model_name,
     CASE b.line WHEN 'user' THEN b.name END AS user_name,
@@ -26,41 +26,42 @@ SELECT
     b.requests,
     b.tokens
 FROM (
+    -- One look at all of them, as each would read open time for itself.
     SELECT
-        p.first_day AS cost_month, coalesce(s.department_id, p.key) AS department_id, 'department' AS line,
-        NULL AS name, p.currency, p.gpu_hours, p.allocated_cost, p.used_cost, p.idle_cost, p.cost_before, p.cost_change,
-        p.requests, p.tokens
+        p.first_day AS cost_month,
+        CASE
+            WHEN p.dimension = 'department' THEN coalesce(s.department_id, p.key)
+            WHEN p.dimension = 'project' THEN pr.department_id
+            ELSE p.department_id
+        END AS department_id,
+        n.line,
+        n.line_ko,
+        n.line_en,
+        coalesce(pr.project_name, m.model_name, u.user_name || (SELECT '' WHERE reporting.may_read_people())) AS name,
+        p.currency,
+        p.gpu_hours,
+        p.allocated_cost,
+        p.used_cost,
+        p.idle_cost,
+        p.cost_before,
+        p.cost_change,
+        p.requests,
+        p.tokens
     FROM rollup.cost_periods AS p
-    LEFT JOIN rollup.departments AS s ON p.key = s.department_id
-    WHERE p.grain = 'month' AND p.dimension = 'department' AND NOT p.is_idle
-    UNION ALL
-    SELECT
-        p.first_day, pr.department_id, 'project', pr.project_name, p.currency, p.gpu_hours, p.allocated_cost,
-        p.used_cost, p.idle_cost, p.cost_before, p.cost_change, p.requests, p.tokens
-    FROM rollup.cost_periods AS p
-    INNER JOIN llm.projects AS pr ON p.key = pr.project_id
-    WHERE p.grain = 'month' AND p.dimension = 'project'
-    UNION ALL
-    SELECT
-        p.first_day, p.department_id, 'user',
-        u.user_name || (SELECT '' WHERE reporting.may_read_people()), p.currency,
-        p.gpu_hours, p.allocated_cost, p.used_cost, p.idle_cost, p.cost_before, p.cost_change, p.requests, p.tokens
-    FROM rollup.cost_periods AS p
-    LEFT JOIN llm.users AS u ON p.key = u.user_id
-    WHERE p.grain = 'month' AND p.dimension = 'user of department' AND NOT p.is_idle
-    UNION ALL
-    SELECT
-        p.first_day, p.department_id, 'model', m.model_name, p.currency, p.gpu_hours, p.allocated_cost, p.used_cost,
-        p.idle_cost, p.cost_before, p.cost_change, p.requests, p.tokens
-    FROM rollup.cost_periods AS p
-    LEFT JOIN llm.models AS m ON p.key = m.model_id
-    WHERE p.grain = 'month' AND p.dimension = 'model of department' AND NOT p.is_idle
+    INNER JOIN (
+        VALUES
+        ('department', 'department', '부서', 'Department'), ('project', 'project', '프로젝트', 'Project'),
+        ('model of department', 'model', '모델', 'Model'), ('user of department', 'user', '사용자', 'User')
+    ) AS n (dimension, line, line_ko, line_en) ON p.dimension = n.dimension
+    LEFT JOIN rollup.departments AS s ON n.line = 'department' AND p.key = s.department_id
+    LEFT JOIN llm.projects AS pr ON n.line = 'project' AND p.key = pr.project_id
+    LEFT JOIN llm.models AS m ON n.line = 'model' AND p.key = m.model_id
+    LEFT JOIN llm.users AS u ON n.line = 'user' AND p.key = u.user_id
+    -- The names again: by those of a join the planner works out all dimensions first.
+    WHERE p.grain = 'month' AND NOT p.is_idle
+        AND p.dimension IN ('department', 'project', 'model of department', 'user of department')
+        AND (n.line <> 'project' OR pr.project_id IS NOT NULL)
 ) AS b
-INNER JOIN (
-    VALUES
-    ('department', '부서', 'Department'), ('project', '프로젝트', 'Project'), ('model', '모델', 'Model'),
-    ('user', '사용자', 'User')
-) AS n (line, line_ko, line_en) ON b.line = n.line
 LEFT JOIN rollup.departments AS d ON b.department_id = d.department_id
 WINDOW of_department AS (PARTITION BY b.cost_month, b.department_id);
 COMMENT ON VIEW reporting.department_bills IS '부서 청구서: 부서와 월(보고 시간대)마다 그 비용, 그리고 부서에 속한 프로젝트(누가 쓰든), 부서 '

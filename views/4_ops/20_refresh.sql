@@ -1,4 +1,4 @@
--- needs: 0038.deployment-usage
+-- needs: 0039.rates-and-budgets
 
 CREATE OR REPLACE FUNCTION rollup.require_triggers()
 RETURNS void
@@ -14,10 +14,13 @@ BEGIN
         'sessions_truncation_is_noted', 'sessions_take_their_logs_along',
         'session_logs_additions_are_noted', 'session_logs_changes_are_noted', 'session_logs_removals_are_noted',
         'session_logs_truncation_is_noted', 'user_departments_are_noted', 'user_departments_truncation_is_noted',
-        'deployment_history_is_noted', 'deployment_history_truncation_is_noted', 'model_configs_max_tokens_is_noted'
+        'deployment_history_is_noted', 'deployment_history_truncation_is_noted', 'model_configs_max_tokens_is_noted',
+        'deployment_usage_additions_forget_costs', 'deployment_usage_changes_forget_costs',
+        'deployment_usage_removals_forget_costs', 'deployment_usage_truncation_forgets_costs',
+        'costs_truncation_forgets_costs'
     ]) AS n (name)
     LEFT JOIN pg_trigger AS t ON n.name = t.tgname AND t.tgparentid = 0 AND t.tgenabled IN ('O', 'A')
-    LEFT JOIN pg_class AS c ON t.tgrelid = c.oid AND c.relnamespace = 'llm'::regnamespace
+    LEFT JOIN pg_class AS c ON t.tgrelid = c.oid AND c.relnamespace IN ('llm'::regnamespace, 'rollup'::regnamespace)
     WHERE c.oid IS NULL
     ORDER BY n.name
     LIMIT 1;
@@ -168,17 +171,25 @@ BEGIN
         INTO low_day, high_day
         FROM rollup.state AS s
         WHERE s.activity_before < (s.closed_before AT TIME ZONE s.time_zone)::date;
-        IF NOT FOUND THEN
-            UPDATE rollup.state AS s
-            SET refreshed_at = clock_timestamp(),
-                steady_since = CASE WHEN ops.clock_stepped(s.refreshed_at) THEN clock_timestamp() ELSE s.steady_since END;
-            -- Mine, and those of refreshes that were cut off.
-            DELETE FROM rollup.announcements AS a WHERE a.announced_in = mine OR a.noted_before <= low;
-            RETURN NULL;
+        IF FOUND THEN
+            high_day := least(high_day, low_day + 30);
+            PERFORM rollup.fold_activity(high_day);
+            did := format('counted who was active until %s', high_day);
+        ELSE
+            low_day := rollup.price_days(30);
+            IF low_day IS NULL THEN
+                UPDATE rollup.state AS s
+                SET refreshed_at = clock_timestamp(),
+                    steady_since = CASE
+                        WHEN ops.clock_stepped(s.refreshed_at) THEN clock_timestamp()
+                        ELSE s.steady_since
+                    END;
+                -- Mine, and those of refreshes that were cut off.
+                DELETE FROM rollup.announcements AS a WHERE a.announced_in = mine OR a.noted_before <= low;
+                RETURN NULL;
+            END IF;
+            did := format('worked out costs since %s', low_day);
         END IF;
-        high_day := least(high_day, low_day + 30);
-        PERFORM rollup.fold_activity(high_day);
-        did := format('counted who was active until %s', high_day);
     END IF;
     IF clock_timestamp() > (step ->> 'told_at')::timestamptz + interval '2 seconds' THEN
         RAISE NOTICE '%', did;
@@ -233,6 +244,8 @@ BEGIN
         EXECUTE format('DELETE FROM %s WHERE month IS NOT NULL', sums);
     END LOOP;
     DELETE FROM rollup.activity;
+    DELETE FROM rollup.costs;
+    DELETE FROM rollup.priced_days;
     DELETE FROM rollup.notes;
     DELETE FROM rollup.announcements;
     UPDATE rollup.state SET closed_before = DEFAULT, noted_before = DEFAULT, activity_before = DEFAULT;

@@ -109,6 +109,8 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
         'rollup.bigint_sum(bigint)',
         'rollup.bucket_latency_ms(integer)',
         'rollup.cost_case(bigint, bigint, numeric, numeric, numeric, numeric, numeric)',
+        'rollup.day_costs(rollup.gpu_spans[], text, boolean, date, rollup.dimension, rollup.deployment_usage[])',
+        'rollup.day_prices(rollup.gpu_spans[], text, boolean, date)',
         'rollup.day_start(timestamp without time zone, text)',
         'rollup.department_of(name)',
         'rollup.gpu_days(rollup.gpu_spans[], text, date, date)',
@@ -122,7 +124,6 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
         'rollup.open_logs(tstzmultirange)',
         'rollup.open_sessions(tstzmultirange)',
         'rollup.open_usage(tstzmultirange)',
-        'rollup.per_hour(numeric)',
         'rollup.sees_all(name)'
     ], NULL)
 ), there (kind, object, oid) AS (
