@@ -36,6 +36,9 @@ OF_ONE_NODE = {
     "fire": "one server is broken there; tests/distribute breaks a cluster",
     "test_check.py": "it compares with what one node should have; tests/distribute asks `check` there",
     "test_docs.py": "the pages draw and list what one node has",
+    "test_hints.py": "who is told has rights on one server",
+    "test_pooler.py": "the pooler stands before one server",
+    "test_script.py": "`llm-db plan --script` is refused there",
 }
 END_SESSIONS = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'

@@ -293,6 +293,7 @@ def test_every_view_and_column_is_explained(db: psycopg.Connection) -> None:
             assert units.get(column.split("_")[-1], "") in comment, f"{view}.{column} does not tell its unit"
 
 
+@pytest.mark.one_node("workers know no views, so analysts read there what their reports of logs show")
 def test_analysts_read_the_reports_and_nothing_else(counted: psycopg.Connection) -> None:
     reports = views(counted, "reporting")
     closed = views(counted, "llm", "ops")

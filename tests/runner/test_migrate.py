@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+import citus
 from command import ROOT, checkout, environment, execute, llm_db, llm_db_process, value
 
 IDS = sorted(
@@ -91,6 +92,7 @@ def test_rollback_without_yes_names_what_would_go_and_changes_nothing(dsn):
     assert llm_db("status", "--check", "--dsn", dsn).returncode == 0
 
 
+@citus.not_rolled_back
 def test_rollback_goes_back_newest_first_and_migrate_goes_forward_again(dsn):
     done = llm_db("rollback", "--dsn", dsn, "--to", IDS[-3], "--yes")
     assert done.returncode == 0, done.stderr
@@ -100,6 +102,7 @@ def test_rollback_goes_back_newest_first_and_migrate_goes_forward_again(dsn):
     assert llm_db("migrate", "--dsn", dsn).returncode == 0
 
 
+@citus.not_rolled_back
 @pytest.mark.parametrize("nothing", ["none", "0"])
 def test_rollback_of_everything_leaves_only_the_ledger(dsn, nothing):
     done = llm_db("rollback", "--dsn", dsn, "--to", nothing, "--yes")

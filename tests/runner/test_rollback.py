@@ -2,6 +2,7 @@
 
 import psycopg
 
+import citus
 from command import checkout, execute, llm_db, value
 from llm_db import catalog, database, files, migrate, sql_text
 from llm_db.errors import Problem
@@ -63,6 +64,7 @@ def refusal(dsn: str, target: str) -> Problem | None:
     return None
 
 
+@citus.not_rolled_back
 def test_whatever_stands_in_the_way_nothing_is_rolled_back(db, dsn):
     for puts, takes, newest in OBSTACLES.values():
         db.execute(puts)
@@ -77,6 +79,7 @@ def test_whatever_stands_in_the_way_nothing_is_rolled_back(db, dsn):
     assert value(dsn, "SELECT count(*) FROM pg_namespace WHERE nspname IN ('llm', 'rollup', 'reporting', 'ops')") == 0
 
 
+@citus.not_rolled_back
 def test_rows_are_found_without_a_lock_on_what_is_in_use(db, dsn):
     db.execute(COMPANY)
     with psycopg.connect(dsn) as writer:

@@ -258,6 +258,7 @@ def answers(session: psycopg.Connection, views: list[str]) -> dict[str, list[str
     return found
 
 
+@pytest.mark.one_node("its application works out new values of a row's own times")
 def test_what_runs_in_other_peoples_sessions_does_not_depend_on_their_settings(db, server, template):
     """Writers, upkeep and reports: in a session as it comes, and in strange ones."""
     views = [view for (view,) in db.execute(VIEWS)]

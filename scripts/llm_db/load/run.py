@@ -27,8 +27,8 @@ CHUNK = 1 << 20
 PROGRESS_SECONDS = 2.0
 DROP_BAD = "DELETE FROM pg_temp.load_good AS g USING pg_temp.load_bad AS b WHERE b.line = g.line"
 # Others changed what the rows were checked against. It is no different the third time where the rule is one that load
-# does not know, such as a trigger of the user's own.
-CHANGED = (psycopg.errors.IntegrityError, psycopg.errors.NumericValueOutOfRange)
+# does not know, such as a trigger of the user's own. What a worker of a cluster refuses may come as an internal error.
+CHANGED = (psycopg.errors.IntegrityError, psycopg.errors.NumericValueOutOfRange, psycopg.errors.InternalError_)
 CHECKS = 3
 # A month with more new rows is filled beside the others.
 FEW_ROWS = 2_000
