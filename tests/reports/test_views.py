@@ -293,6 +293,21 @@ def test_every_view_and_column_is_explained(db: psycopg.Connection) -> None:
             assert units.get(column.split("_")[-1], "") in comment, f"{view}.{column} does not tell its unit"
 
 
+# These read every session, however many there are.
+READ_ALL = {"reporting.session_summaries", "reporting.requests"}
+
+
+def test_no_report_of_a_few_rows_is_compiled(counted: psycopg.Connection) -> None:
+    """Most servers have jit = on, by which a report whose estimate is wild takes seconds for milliseconds' work."""
+    counted.execute("ANALYZE")
+    estimates = {
+        name: float(re.search(r"\.\.([0-9.]+) ", counted.execute(f"EXPLAIN SELECT * FROM {name}").fetchone()[0])[1])
+        for name in views(counted, "reporting")
+    }
+    wild = {name: cost for name, cost in estimates.items() if cost > 100_000 and name not in READ_ALL}
+    assert wild == {}
+
+
 @pytest.mark.one_node("workers know no views, so analysts read there what their reports of logs show")
 def test_analysts_read_the_reports_and_nothing_else(counted: psycopg.Connection) -> None:
     reports = views(counted, "reporting")

@@ -139,7 +139,10 @@ BEGIN ATOMIC
         FROM (
             SELECT (date_part('epoch', request_time - first_hour) * 1e6)::bigint AS began_us
         ) AS b
-        CROSS JOIN LATERAL generate_series(0, (b.began_us + latency_us) / 3600000000) AS g (n)
+        -- Of an array the planner expects ten rows, see rollup.calendar().
+        CROSS JOIN LATERAL unnest(array(
+            SELECT h.n FROM generate_series(0, (b.began_us + latency_us) / 3600000000) AS h (n)
+        )) AS g (n)
     ) AS r
     WHERE latency_us IS NOT NULL;
 END;

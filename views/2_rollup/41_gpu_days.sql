@@ -20,7 +20,7 @@ BEGIN ATOMIC
             rollup.day_start(s.day, zone) AS from_time,
             -- What is to come has not cost anything yet.
             least(rollup.day_start(s.day + interval '1 day', zone), now()) AS until_time
-        FROM generate_series(first_day::timestamp, last_day::timestamp, interval '1 day') AS s (day)
+        FROM rollup.calendar(first_day::timestamp, last_day::timestamp, interval '1 day') AS s (day)
         -- The clocks of a zone are asked once for each day, and not for each of its spans.
         OFFSET 0
     ) AS d

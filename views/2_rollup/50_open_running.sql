@@ -3,7 +3,9 @@
 CREATE OR REPLACE FUNCTION rollup.open_running(noted tstzmultirange)
 RETURNS TABLE (hour timestamptz, deployment_id bigint, busy_us numeric, minutes smallint [], in_flight integer [])
 LANGUAGE sql
-STABLE
+STABLE ROWS 100
+SET jit = off
+SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT
         l.hour,
@@ -18,7 +20,9 @@ BEGIN ATOMIC
         CROSS JOIN LATERAL (
             SELECT NULL::smallint AS minute, h.busy_us
             UNION ALL
-            SELECT g.minute::smallint, 0 FROM generate_series(h.first_minute, h.last_minute) AS g (minute)
+            SELECT g.minute::smallint, 0
+            FROM unnest(array(SELECT m.minute FROM generate_series(h.first_minute, h.last_minute) AS m (minute)))
+            AS g (minute)
         ) AS m
         GROUP BY h.hour, o.deployment_id, m.minute
     ) AS l

@@ -131,8 +131,7 @@ WITH noted AS MATERIALIZED (
         (SELECT n.days FROM noted AS n) || array(SELECT DISTINCT o.day FROM open AS o) AS changed_days
     FROM today AS t
 ), later AS MATERIALIZED (
-    -- As in rollup.usage_periods. Of an array the planner expects ten rows: of what is expected here, and of calendars
-    -- below, depends whether the server compiles the report, which can take longer than the report.
+    -- As in rollup.usage_periods. Of an array, too, the planner expects ten rows.
     SELECT a.day
     FROM unnest(array(
         SELECT r.day
@@ -149,11 +148,8 @@ WITH noted AS MATERIALIZED (
     FROM reader AS r
     CROSS JOIN days AS z
     CROSS JOIN LATERAL (
-        SELECT s.day
-        FROM unnest(array(
-            SELECT a.day::date
-            FROM generate_series(z.first_day::timestamp, z.last_day::timestamp, interval '1 day') AS a (day)
-        )) AS s (day)
+        SELECT s.day::date AS day
+        FROM rollup.calendar(z.first_day::timestamp, z.last_day::timestamp, interval '1 day') AS s (day)
         UNION ALL
         SELECT l.day FROM later AS l
     ) AS d
@@ -218,12 +214,9 @@ CROSS JOIN (
 CROSS JOIN days
 CROSS JOIN LATERAL (
     SELECT s.first_day
-    FROM unnest(array(
-        SELECT a.first_day
-        FROM generate_series(
-            date_trunc(g.grain, days.first_day::timestamp), days.last_day::timestamp, g.length
-        ) AS a (first_day)
-    )) AS s (first_day)
+    FROM rollup.calendar(
+        date_trunc(g.grain, days.first_day::timestamp), days.last_day::timestamp, g.length
+    ) AS s (first_day)
     -- The others have no rows, and finding that out of what follows takes as long as for a period that has.
     WHERE EXISTS (
         SELECT

@@ -29,7 +29,7 @@ FROM (
     CROSS JOIN held AS h
     CROSS JOIN LATERAL (
         SELECT s.day::date AS day
-        FROM generate_series(
+        FROM rollup.calendar(
             date_trunc('day', h.since AT TIME ZONE z.time_zone), now() AT TIME ZONE z.time_zone, interval '1 day'
         ) AS s (day)
     ) AS d

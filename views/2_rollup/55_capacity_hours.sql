@@ -71,11 +71,15 @@ FROM (
             UNION ALL
             SELECT l.day, l.day AS last_day FROM later AS l
         ) AS a
-        CROSS JOIN LATERAL generate_series(
-            rollup.day_start(a.first_day::timestamp, d.time_zone),
-            rollup.day_start(a.last_day + interval '1 day', d.time_zone) - interval '1 microsecond',
-            interval '30 minutes'
-        ) AS s (hour)
+        -- As rollup.calendar(), of which an array is another one.
+        CROSS JOIN LATERAL unnest(array(
+            SELECT g.hour
+            FROM generate_series(
+                rollup.day_start(a.first_day::timestamp, d.time_zone),
+                rollup.day_start(a.last_day + interval '1 day', d.time_zone) - interval '1 microsecond',
+                interval '30 minutes'
+            ) AS g (hour)
+        )) AS s (hour)
         WHERE date_trunc('hour', s.hour, d.time_zone) = s.hour
     ) AS h
     CROSS JOIN LATERAL (

@@ -39,7 +39,7 @@ WITH reader AS MATERIALIZED (
         p.allocated_cost
     FROM (
         SELECT s.month::date AS month
-        FROM generate_series(
+        FROM rollup.calendar(
             (SELECT min(b.since) FROM budgets AS b)::timestamp, (SELECT t.month FROM today AS t)::timestamp,
             interval '1 month'
         ) AS s (month)
@@ -66,7 +66,7 @@ WITH reader AS MATERIALIZED (
         date_part('isodow', s.day) AS weekday,
         count(*) AS days
     FROM today AS t
-    CROSS JOIN generate_series(
+    CROSS JOIN rollup.calendar(
         greatest((SELECT min(d.day) FROM days AS d), t.day - 28)::timestamp, t.day - interval '1 day', interval '1 day'
     ) AS s (day)
     GROUP BY GROUPING SETS (date_part('isodow', s.day), ())
@@ -87,7 +87,7 @@ WITH reader AS MATERIALIZED (
                 ELSE w.mean
             END AS cost
         FROM today AS t
-        CROSS JOIN generate_series(t.day::timestamp, t.next_month - interval '1 day', interval '1 day') AS s (day)
+        CROSS JOIN rollup.calendar(t.day::timestamp, t.next_month - interval '1 day', interval '1 day') AS s (day)
         CROSS JOIN (
             SELECT
                 d.dimension, d.key,
@@ -134,7 +134,7 @@ FROM budgets AS b
 CROSS JOIN today AS t
 CROSS JOIN LATERAL (
     SELECT s.month::date AS month
-    FROM generate_series(
+    FROM rollup.calendar(
         b.since::timestamp, least(b.until_month, t.next_month) - interval '1 month', interval '1 month'
     ) AS s (month)
 ) AS m

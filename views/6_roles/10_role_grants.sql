@@ -108,6 +108,7 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
         'reporting.time_zone()',
         'rollup.bigint_sum(bigint)',
         'rollup.bucket_latency_ms(integer)',
+        'rollup.calendar(timestamp without time zone, timestamp without time zone, interval)',
         'rollup.cost_case(bigint, bigint, numeric, numeric, numeric, numeric, numeric)',
         'rollup.day_costs(rollup.gpu_spans[], text, boolean, date, rollup.dimension, rollup.deployment_usage[])',
         'rollup.day_prices(rollup.gpu_spans[], text, boolean, date)',
