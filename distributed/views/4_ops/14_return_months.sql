@@ -21,6 +21,7 @@ BEGIN
 EXCEPTION
     WHEN active_sql_transaction THEN
         RAISE EXCEPTION 'on a cluster a month that was dropped comes back by the owner of this database only'
-            USING ERRCODE = 'insufficient_privilege', HINT = 'Load the archive as the role that migrates.';
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'Load the archive as the role that migrates.';
 END
 $$;
