@@ -401,7 +401,9 @@ def test_who_loads_may_archive_and_nobody_else(some: psycopg.Connection, dsn: st
         stored = dropped(some)
         done = llm_db("load", "march.parquet", "--dsn", loader, cwd=tmp_path)
         if citus.DSN:
-            assert (done.returncode, "Load the archive as the role that migrates." in done.stderr) == (1, True), done.stderr
+            assert (done.returncode, "Load the archive as the role that migrates." in done.stderr) == (1, True), (
+                done.stderr
+            )
             done = llm_db("load", "march.parquet", "--dsn", dsn, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     assert seen(some, STORED) == stored
