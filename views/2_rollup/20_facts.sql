@@ -153,7 +153,7 @@ COMMENT ON FUNCTION rollup.running_hours(timestamptz, bigint, timestamptz) IS 'T
 REVOKE ALL ON FUNCTION rollup.running_hours(timestamptz, bigint, timestamptz) FROM public;
 GRANT EXECUTE ON FUNCTION rollup.running_hours(timestamptz, bigint, timestamptz) TO llm_analyst;
 
--- The most requests end in the minute they began in: who looks at minutes need not look at them.
+-- Most requests end in the minute they began in: who looks at minutes need not look at them.
 CREATE OR REPLACE FUNCTION rollup.meets_a_minute(request_time timestamptz, latency_us bigint)
 RETURNS boolean
 LANGUAGE sql

@@ -9,12 +9,22 @@
 --
 -- Rounding: the rows of a period are rounded one after the other to 10 decimals so that their sum is that of the exact
 -- amounts, rounded (cumulative rounding).
+CREATE OR REPLACE FUNCTION rollup.ten_decimals(amount numeric)
+RETURNS numeric
+LANGUAGE sql
+IMMUTABLE PARALLEL SAFE
+-- Sums that should be equal may differ behind the 20th.
+RETURN round(round(amount, 20), 10);
+COMMENT ON FUNCTION rollup.ten_decimals(numeric) IS 'An amount, or GPU hours, as reports show them: to 10 decimals';
+REVOKE ALL ON FUNCTION rollup.ten_decimals(numeric) FROM public;
+GRANT EXECUTE ON FUNCTION rollup.ten_decimals(numeric) TO llm_analyst;
+
 CREATE OR REPLACE FUNCTION rollup.per_hour(hourly_us numeric)
 RETURNS numeric
 LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
--- A division has the decimals of what it divides, or few. And sums that should be equal may differ behind the 20th.
-RETURN round(round(round(hourly_us, 30) / 3600000000, 20), 10);
+-- A division has the decimals of what it divides, or few.
+RETURN rollup.ten_decimals(round(hourly_us, 30) / 3600000000);
 COMMENT ON FUNCTION rollup.per_hour(numeric) IS 'What so many microseconds of something per hour are: a sum of GPU '
     'time in hours, or of GPU time times the price of an hour as an amount; 10 decimals';
 REVOKE ALL ON FUNCTION rollup.per_hour(numeric) FROM public;
@@ -248,11 +258,11 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT
         h.key, h.department_id, h.is_idle, h.requests, h.requests_without_tokens, h.tokens, h.latency_us,
-        round(round(h.cost_so_far, 20), 10) - round(round(h.cost_so_far - h.cost, 20), 10) AS allocated_cost,
-        round(round(h.used_cost_so_far, 20), 10) - round(round(h.used_cost_so_far - h.used_cost, 20), 10) AS used_cost,
-        round(round(h.gpu_hours_so_far, 20), 10) - round(round(h.gpu_hours_so_far - h.gpu_hours, 20), 10) AS gpu_hours,
-        round(round(h.total_cost, 20), 10) AS total_cost,
-        round(round(h.total_used_cost, 20), 10) AS total_used_cost,
+        rollup.ten_decimals(h.cost_so_far) - rollup.ten_decimals(h.cost_so_far - h.cost) AS allocated_cost,
+        rollup.ten_decimals(h.used_cost_so_far) - rollup.ten_decimals(h.used_cost_so_far - h.used_cost) AS used_cost,
+        rollup.ten_decimals(h.gpu_hours_so_far) - rollup.ten_decimals(h.gpu_hours_so_far - h.gpu_hours) AS gpu_hours,
+        rollup.ten_decimals(h.total_cost) AS total_cost,
+        rollup.ten_decimals(h.total_used_cost) AS total_used_cost,
         h.total_tokens
     FROM (
         SELECT
@@ -321,11 +331,11 @@ LEFT JOIN LATERAL (
         AND coalesce(c.department_id, '-9223372036854775808') = b.department_id AND c.is_idle = b.is_idle
 CROSS JOIN LATERAL (
     SELECT
-        round(round(CASE
+        rollup.ten_decimals(CASE
             WHEN f.cost_factor_before IS NULL THEN coalesce(b.cost, 0)
             WHEN c.is_idle THEN 0
             ELSE coalesce(b.cost, 0) * f.cost_factor_before
-        END, 20), 10) AS cost_before
+        END) AS cost_before
 ) AS a;
 COMMENT ON VIEW rollup.cost_periods IS '기간별 비용: by dimension and grain (day, week from Monday, '
     'month), with the share of the whole platform and the change against the period before; ask for one of each';

@@ -125,7 +125,8 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
         'rollup.open_logs(tstzmultirange)',
         'rollup.open_sessions(tstzmultirange)',
         'rollup.open_usage(tstzmultirange)',
-        'rollup.sees_all(name)'
+        'rollup.sees_all(name)',
+        'rollup.ten_decimals(numeric)'
     ], NULL)
 ), there (kind, object, oid) AS (
     SELECT 'SCHEMA', n.nspname::text, n.oid
