@@ -274,7 +274,9 @@ def test_what_another_is_at_work_on_is_left_to_it(
         said = [one.text for one in told]
         left = f": left to pid {other.info.backend_pid}, which is at work"
         assert {one.removesuffix(left) for one in said if left in one} == TURNS[statement]
-        assert {one.severity for one in told} == {"NOTICE"}
+        # On a cluster who makes a month writes on the workers, and a refresh tells whom it waited for.
+        waited = "nothing more was closed" if citus.DSN else None
+        assert {one.severity for one in told if not waited or waited not in one.text} == {"NOTICE"}
         other.rollback()
     assert done(db) >= set(DONE) - TURNS[statement]
     db.execute("CALL llm.maintain()")

@@ -150,6 +150,33 @@ BEGIN ATOMIC
     FROM rollup.noted_days(of_entity) AS n;
 END;
 
+-- On a worker, for each shard. To plan for all months takes ten times as long as to look into them, and a shard is one
+-- of many: the connection keeps the plan. As text: before PostgreSQL 18 there is no min() of a uuid.
+CREATE OR REPLACE FUNCTION cluster.first_of(shard oid, of_table regclass, at name, low timestamptz, high timestamptz)
+RETURNS text
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan
+SET jit = off
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    kept constant text := format('first_of_%s_%s', of_table::oid, shard);
+    first text;
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM pg_prepared_statements AS p WHERE p.name = kept) THEN
+        EXECUTE format(
+            'PREPARE %I (timestamptz, timestamptz) AS SELECT min(session_id::text) FROM %s WHERE %I >= $1 AND %3$I < $2',
+            kept, cluster.beside(shard, of_table), at
+        );
+    END IF;
+    EXECUTE format('EXECUTE %I (%L, %L)', kept, low, high) INTO first;
+    RETURN first;
+END
+$$;
+COMMENT ON FUNCTION cluster.first_of(oid, regclass, name, timestamptz, timestamptz) IS 'The lowest session_id of a '
+    'shard with a time, of the column that is named, in a span';
+REVOKE ALL ON FUNCTION cluster.first_of(oid, regclass, name, timestamptz, timestamptz) FROM public;
+
 CREATE OR REPLACE FUNCTION rollup.first_logged(logged_from timestamptz, logged_before timestamptz)
 RETURNS uuid
 LANGUAGE plpgsql
@@ -163,10 +190,8 @@ BEGIN
     IF logged_from = '-infinity' THEN
         RETURN '00000000-0000-0000-0000-000000000000';
     END IF;
-    -- As text: before PostgreSQL 18 there is no min() of a uuid, and each shard is to answer with one row.
-    SELECT min(l.session_id::text) INTO lowest
-    FROM llm.session_logs AS l
-    WHERE l.request_time >= logged_from AND l.request_time < logged_before;
+    SELECT min(cluster.first_of(s.tableoid, 'llm.session_logs', 'request_time', logged_from, logged_before)) INTO lowest
+    FROM cluster.state AS s;
     RETURN lowest::uuid;
 END
 $$;
@@ -185,9 +210,8 @@ BEGIN
     IF ended_from = '-infinity' THEN
         RETURN '00000000-0000-0000-0000-000000000000';
     END IF;
-    SELECT min(s.session_id::text) INTO lowest
-    FROM llm.sessions AS s
-    WHERE s.end_time >= ended_from AND s.end_time < ended_before;
+    SELECT min(cluster.first_of(s.tableoid, 'llm.sessions', 'end_time', ended_from, ended_before)) INTO lowest
+    FROM cluster.state AS s;
     IF ended_before = 'infinity' THEN
         SELECT min(s.session_id::text) INTO running FROM llm.sessions AS s WHERE s.end_time IS NULL;
     END IF;

@@ -1,12 +1,14 @@
 -- instead of: views/4_ops/11_create_months.sql
 
 -- Citus looks for deadlocks every other second, and ends a writer also for one that would be over in 50 ms. So who
--- holds a lock does not wait for the next.
+-- holds a lock does not wait for the next. At sessions_default others wait for their turn, which NOWAIT would yield to
+-- although this transaction has it.
 DO $$
 BEGIN
     EXECUTE cluster.changed(
         pg_get_functiondef('ops.lock_giving_way(text[])'::regprocedure), '''LOCK TABLE '' || lock',
-        '''LOCK TABLE '' || lock || CASE WHEN lock <> wanted[1] THEN '' NOWAIT'' ELSE '''' END'
+        '''LOCK TABLE '' || lock || CASE
+            WHEN lock <> wanted[1] AND lock NOT LIKE ''llm.sessions_default %'' THEN '' NOWAIT'' ELSE '''' END'
     );
 END
 $$;
