@@ -364,6 +364,60 @@ def test_days_and_hours_of_a_time_zone(
         assert_exact(modelled, "usage", "hours")
 
 
+@pytest.mark.parametrize("of_session", ["UTC", "Asia/Tokyo"])
+@pytest.mark.parametrize(
+    ("zone", "changed_within"),
+    # Clocks of St. John's, and once of Gaza, were changed one minute after midnight, Lord Howe's are by half an hour.
+    [("America/St_Johns", 3), ("Asia/Gaza", 1), ("Australia/Lord_Howe", 0), ("Pacific/Apia", 0), ("Asia/Seoul", 0)],
+)
+def test_a_quarter_shows_what_each_of_its_times_would(
+    db: psycopg.Connection, zone: str, changed_within: int, of_session: str
+) -> None:
+    db.execute("UPDATE rollup.state SET time_zone = %s", [zone])
+    db.execute("SELECT set_config('timezone', %s, false)", [of_session])
+    wrong, quarters = db.execute("""
+        SELECT
+            count(*) FILTER (
+                WHERE (t.at AT TIME ZONE z.time_zone)::date <> q.day
+                    OR date_trunc('hour', t.at AT TIME ZONE z.time_zone) <> q.local_hour
+                    OR date_trunc('hour', t.at, z.time_zone) <> q.hour
+                    OR date_trunc('month', t.at AT TIME ZONE 'UTC') <> q.month
+                    OR llm.uuidv7_floor(t.at) NOT BETWEEN q.month_low AND q.month_high
+            ),
+            count(DISTINCT q.quarter)
+        FROM unnest('{2005-11-05, 2008-11-10, 2010-04-10, 2011-12-31, 2026-11-15}'::timestamptz []) AS d (last_day)
+        CROSS JOIN LATERAL rollup.quarters('-infinity', d.last_day) AS q
+        CROSS JOIN unnest('{0, 59.999999, 60, 840, 899.999999}'::float8 []) AS s (seconds)
+        CROSS JOIN LATERAL (SELECT q.quarter + make_interval(secs => s.seconds) AS at) AS t
+        CROSS JOIN rollup.state AS z
+    """).fetchone()
+    assert wrong == 0
+    assert quarters == 5 * 100 * 96 - changed_within
+
+
+def test_no_log_is_below_the_first_that_is_logged(modelled: psycopg.Connection, company: Company) -> None:
+    """Of many logs a bound has to do: also where they are of two months, and where one is of none."""
+    first = "SELECT rollup.first_logged('2024-02-10', '2024-02-20')"
+    assert modelled.execute(first).fetchone() == (None,)
+    before, session, later = (
+        add_session(modelled, company, day, None) for day in ("2024-01-05", "2024-01-20", "2024-02-03")
+    )
+    add_log(modelled, company, session, "2024-02-12")
+    add_log(modelled, company, later, "2024-02-11")
+    add_log(modelled, company, before, "2024-01-06")
+    assert modelled.execute(first).fetchone() == (session,)
+    modelled.execute(
+        "INSERT INTO llm.session_logs (session_id, log_sequence, request_time, deployment_id)"
+        " SELECT %s, 1000 + n, '2024-02-11', %s FROM generate_series(1, 12000) AS n",
+        [later, company.deployment_id],
+    )
+    assert modelled.execute(first).fetchone()[0] in (before, session)
+    stray = add_session(modelled, company, "2019-05-05", None)
+    assert modelled.execute(first).fetchone()[0] in (before, session)
+    add_log(modelled, company, stray, "2024-02-12")
+    assert modelled.execute(first).fetchone() == (stray,)
+
+
 @pytest.mark.one_node("auto_explain of nested statements loses a worker's part of a transaction")
 def test_what_reads_logs_is_not_compiled(modelled: psycopg.Connection, company: Company) -> None:
     modelled.execute("SET jit = on")
