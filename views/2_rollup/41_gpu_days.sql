@@ -20,7 +20,10 @@ BEGIN ATOMIC
             rollup.day_start(s.day, zone) AS from_time,
             -- What is to come has not cost anything yet.
             least(rollup.day_start(s.day + interval '1 day', zone), now()) AS until_time
-        FROM rollup.calendar(first_day::timestamp, last_day::timestamp, interval '1 day') AS s (day)
+        -- As rollup.calendar(), of which an array is another one, made in less time than a day's spans take.
+        FROM unnest(array(
+            SELECT c.day FROM generate_series(first_day::timestamp, last_day::timestamp, interval '1 day') AS c (day)
+        )) AS s (day)
         -- The clocks of a zone are asked once for each day, and not for each of its spans.
         OFFSET 0
     ) AS d

@@ -30,6 +30,18 @@ COMMENT ON FUNCTION rollup.per_hour(numeric) IS 'What so many microseconds of so
 REVOKE ALL ON FUNCTION rollup.per_hour(numeric) FROM public;
 GRANT EXECUTE ON FUNCTION rollup.per_hour(numeric) TO llm_analyst;
 
+-- sum() takes most of its time to begin with and to end, this one for each row after the first: so this is for sums of
+-- one row, and for those that a window shows row by row. Sums are the same to the last digit.
+CREATE OR REPLACE AGGREGATE rollup.sum_of_few(numeric) (
+    sfunc = numeric_add,
+    stype = numeric,
+    combinefunc = numeric_add,
+    parallel = safe
+);
+COMMENT ON AGGREGATE rollup.sum_of_few(numeric) IS 'sum(numeric), which is faster of few rows; NULL = of nothing';
+REVOKE ALL ON FUNCTION rollup.sum_of_few(numeric) FROM public;
+GRANT EXECUTE ON FUNCTION rollup.sum_of_few(numeric) TO llm_analyst;
+
 -- After OpenCost: what a token costs to keep available, and what it costs while it is made, each against what it costs
 -- on the whole platform. An equal cost is not high; 6 decimals of what a million tokens cost tell equal ones.
 CREATE OR REPLACE FUNCTION rollup.cost_case(
@@ -150,6 +162,13 @@ WITH noted AS MATERIALIZED (
         UNION
         SELECT o.day FROM open AS o WHERE o.day > (SELECT t.day FROM today AS t)
     )) AS a (day)
+), dated AS MATERIALIZED (
+    -- The calendar is made once, and not for every period.
+    SELECT s.day::date AS day
+    FROM days AS z
+    CROSS JOIN LATERAL rollup.calendar(z.first_day::timestamp, z.last_day::timestamp, interval '1 day') AS s (day)
+    UNION ALL
+    SELECT l.day FROM later AS l
 ), cost_days AS NOT MATERIALIZED (
     SELECT
         d.day,
@@ -157,12 +176,7 @@ WITH noted AS MATERIALIZED (
         c.*
     FROM reader AS r
     CROSS JOIN days AS z
-    CROSS JOIN LATERAL (
-        SELECT s.day::date AS day
-        FROM rollup.calendar(z.first_day::timestamp, z.last_day::timestamp, interval '1 day') AS s (day)
-        UNION ALL
-        SELECT l.day FROM later AS l
-    ) AS d
+    CROSS JOIN dated AS d
     CROSS JOIN LATERAL rollup.day_prices(z.spans, z.time_zone, r.by_tokens, d.day) AS f
     LEFT JOIN rollup.priced_days AS p ON d.day = p.day AND f.prices = p.prices AND d.day <> all(z.changed_days)
     CROSS JOIN rollup.kept_costs AS x
@@ -171,7 +185,7 @@ WITH noted AS MATERIALIZED (
             s.key, s.department_id, s.is_idle, s.requests, s.requests_without_tokens, s.tokens, s.latency_us, s.cost,
             s.used_cost, s.gpu_hours
         FROM rollup.costs AS s
-        WHERE p.day IS NOT NULL AND s.day = d.day AND s.dimension = x.dimension
+        WHERE s.day = p.day AND s.dimension = x.dimension
         UNION ALL
         SELECT w.*
         FROM (SELECT array_agg(u.used) AS used FROM usage AS u WHERE u.day = d.day AND u.dimension = x.used_by) AS a
@@ -193,8 +207,8 @@ SELECT
     c.used_cost,
     c.allocated_cost - c.used_cost AS idle_cost,
     CASE WHEN r.sees_all THEN (c.allocated_cost / nullif(c.total_cost, 0))::double precision END AS cost_share,
-    a.cost_before,
-    (c.allocated_cost / nullif(a.cost_before, 0))::double precision - 1 AS cost_change,
+    coalesce(b.cost, 0.0000000000) AS cost_before,
+    (c.allocated_cost / nullif(b.cost, 0))::double precision - 1 AS cost_change,
     c.requests,
     c.requests_without_tokens,
     c.tokens,
@@ -208,7 +222,9 @@ SELECT
         )
     END AS cost_case
 FROM reader AS r
-CROSS JOIN (VALUES ('day', interval '1 day'), ('week', '1 week'), ('month', '1 month')) AS g (grain, length)
+CROSS JOIN (
+    VALUES ('day', interval '1 day', true), ('week', '1 week', false), ('month', '1 month', false)
+) AS g (grain, length, is_day)
 CROSS JOIN (
     -- What is kept by model knows the department, and what is idle by model is so for the department too.
     VALUES
@@ -254,43 +270,52 @@ CROSS JOIN LATERAL (
     CROSS JOIN LATERAL (SELECT e.day >= p.first_day::date AS is_now) AS n
     WHERE r.idle_is_spread AND d.idle_is_apart AND e.dimension = 'deployment'
         AND e.day >= (p.first_day - g.length)::date AND e.day < (p.first_day + g.length)::date
+    -- Divided once a period, and not once a row.
+    OFFSET 0
 ) AS f
 CROSS JOIN LATERAL (
     SELECT
-        h.key, h.department_id, h.is_idle, h.requests, h.requests_without_tokens, h.tokens, h.latency_us,
-        rollup.ten_decimals(h.cost_so_far) - rollup.ten_decimals(h.cost_so_far - h.cost) AS allocated_cost,
-        rollup.ten_decimals(h.used_cost_so_far) - rollup.ten_decimals(h.used_cost_so_far - h.used_cost) AS used_cost,
-        rollup.ten_decimals(h.gpu_hours_so_far) - rollup.ten_decimals(h.gpu_hours_so_far - h.gpu_hours) AS gpu_hours,
-        rollup.ten_decimals(h.total_cost) AS total_cost,
-        rollup.ten_decimals(h.total_used_cost) AS total_used_cost,
-        h.total_tokens
+        m.key, m.department_id, m.is_idle, m.requests, m.requests_without_tokens, m.tokens, m.latency_us,
+        rollup.ten_decimals(rollup.sum_of_few(m.cost) OVER so_far)
+        - rollup.ten_decimals(rollup.sum_of_few(m.cost) OVER so_far - m.cost) AS allocated_cost,
+        rollup.ten_decimals(rollup.sum_of_few(m.used_cost) OVER so_far)
+        - rollup.ten_decimals(rollup.sum_of_few(m.used_cost) OVER so_far - m.used_cost) AS used_cost,
+        rollup.ten_decimals(rollup.sum_of_few(m.gpu_hours) OVER so_far)
+        - rollup.ten_decimals(rollup.sum_of_few(m.gpu_hours) OVER so_far - m.gpu_hours) AS gpu_hours,
+        rollup.ten_decimals(sum(m.cost) OVER ()) AS total_cost,
+        rollup.ten_decimals(sum(m.used_cost) OVER ()) AS total_used_cost,
+        sum(m.tokens) OVER () AS total_tokens
     FROM (
         SELECT
-            m.*,
-            sum(m.cost) OVER so_far AS cost_so_far,
-            sum(m.used_cost) OVER so_far AS used_cost_so_far,
-            sum(m.gpu_hours) OVER so_far AS gpu_hours_so_far,
-            sum(m.cost) OVER () AS total_cost,
-            sum(m.used_cost) OVER () AS total_used_cost,
-            sum(m.tokens) OVER () AS total_tokens
+            s.key, s.department_id, s.is_idle, s.requests, s.requests_without_tokens, s.tokens, s.latency_us,
+            CASE
+                WHEN f.cost_factor IS NULL THEN s.cost
+                WHEN s.is_idle THEN 0
+                ELSE s.cost * f.cost_factor
+            END AS cost,
+            s.used_cost,
+            CASE
+                WHEN f.gpu_factor IS NULL THEN s.gpu_hours
+                WHEN s.is_idle THEN 0
+                ELSE s.gpu_hours * f.gpu_factor
+            END AS gpu_hours
         FROM (
+            -- Of a day there is one row of nearly every key.
             SELECT
                 k.key, k.department_id, k.is_idle,
                 rollup.bigint_sum(e.requests) AS requests,
                 rollup.bigint_sum(e.requests_without_tokens) AS requests_without_tokens,
                 rollup.bigint_sum(e.tokens) AS tokens,
                 sum(e.latency_us) AS latency_us,
-                CASE
-                    WHEN f.cost_factor IS NULL THEN sum(e.cost)
-                    WHEN k.is_idle THEN 0
-                    ELSE sum(e.cost) * f.cost_factor
-                END AS cost,
-                sum(e.used_cost) AS used_cost,
-                CASE
-                    WHEN f.gpu_factor IS NULL THEN sum(e.gpu_hours)
-                    WHEN k.is_idle THEN 0
-                    ELSE sum(e.gpu_hours) * f.gpu_factor
-                END AS gpu_hours
+                coalesce(
+                    sum(e.cost) FILTER (WHERE NOT g.is_day), rollup.sum_of_few(e.cost) FILTER (WHERE g.is_day)
+                ) AS cost,
+                coalesce(
+                    sum(e.used_cost) FILTER (WHERE NOT g.is_day), rollup.sum_of_few(e.used_cost) FILTER (WHERE g.is_day)
+                ) AS used_cost,
+                coalesce(
+                    sum(e.gpu_hours) FILTER (WHERE NOT g.is_day), rollup.sum_of_few(e.gpu_hours) FILTER (WHERE g.is_day)
+                ) AS gpu_hours
             FROM cost_days AS e
             CROSS JOIN LATERAL (
                 SELECT
@@ -299,20 +324,28 @@ CROSS JOIN LATERAL (
                         WHEN NOT (e.is_idle AND d.idle_is_apart) THEN e.key
                     END AS key,
                     CASE WHEN d.is_of_department THEN e.department_id END AS department_id,
-                    e.is_idle AND d.idle_is_apart AS is_idle
+                    e.is_idle AND d.idle_is_apart AS is_idle,
+                    -- A type that can be hashed and not be sorted: the planner expects too few rows to hash them.
+                    '0'::xid AS hashed
             ) AS k
             WHERE e.dimension = d.kept_as
                 AND e.day >= p.first_day::date AND e.day < (p.first_day + g.length)::date
-            GROUP BY k.key, k.department_id, k.is_idle
-        ) AS m
-        WHERE r.sees_all OR d.is_department AND m.key = r.department_id
-        WINDOW so_far AS (ORDER BY m.key, m.department_id, m.is_idle ROWS UNBOUNDED PRECEDING)
-    ) AS h
+            GROUP BY k.key, k.department_id, k.is_idle, k.hashed
+        ) AS s
+    ) AS m
+    WHERE r.sees_all OR d.is_department AND m.key = r.department_id
+    WINDOW so_far AS (ORDER BY m.key, m.department_id, m.is_idle ROWS UNBOUNDED PRECEDING)
 ) AS c
 -- A LEFT JOIN on what is unique: a query that does not ask for what was before does not read it. The lowest bigint for
 -- no key, as in rollup.usage_periods.
 LEFT JOIN LATERAL (
-    SELECT k.key, k.department_id, k.is_idle, sum(e.cost) AS cost
+    SELECT
+        k.key, k.department_id, k.is_idle,
+        rollup.ten_decimals(CASE
+            WHEN f.cost_factor_before IS NULL THEN sum(e.cost)
+            WHEN k.is_idle THEN 0
+            ELSE sum(e.cost) * f.cost_factor_before
+        END) AS cost
     FROM cost_days AS e
     CROSS JOIN LATERAL (
         SELECT
@@ -328,15 +361,7 @@ LEFT JOIN LATERAL (
     GROUP BY k.key, k.department_id, k.is_idle
 ) AS b
     ON coalesce(c.key, '-9223372036854775808') = b.key
-        AND coalesce(c.department_id, '-9223372036854775808') = b.department_id AND c.is_idle = b.is_idle
-CROSS JOIN LATERAL (
-    SELECT
-        rollup.ten_decimals(CASE
-            WHEN f.cost_factor_before IS NULL THEN coalesce(b.cost, 0)
-            WHEN c.is_idle THEN 0
-            ELSE coalesce(b.cost, 0) * f.cost_factor_before
-        END) AS cost_before
-) AS a;
+        AND coalesce(c.department_id, '-9223372036854775808') = b.department_id AND c.is_idle = b.is_idle;
 COMMENT ON VIEW rollup.cost_periods IS '기간별 비용: by dimension and grain (day, week from Monday, '
     'month), with the share of the whole platform and the change against the period before; ask for one of each';
 CALL ops.describe('rollup.cost_periods', 'rollup.usage_rows');

@@ -53,14 +53,14 @@ FROM (
     SELECT
         h.local_hour,
         h.hour,
-        max(e.until_time) AS until_time,
-        u.deployment_id,
-        max(u.gpus) AS gpus,
-        sum(u.gpu_us)::double precision AS gpu_us,
-        sum(u.busy_us)::double precision AS busy_us,
-        count(u.minutes) AS parts,
-        rollup.array_sum(u.minutes) FILTER (WHERE u.minutes IS NOT NULL) AS minutes,
-        rollup.array_sum(u.in_flight) FILTER (WHERE u.minutes IS NOT NULL) AS in_flight
+        e.until_time,
+        n.deployment_id,
+        n.gpus,
+        n.gpu_us,
+        n.busy_us,
+        n.parts,
+        n.minutes,
+        n.in_flight
     FROM days AS d
     CROSS JOIN LATERAL (
         SELECT
@@ -95,19 +95,30 @@ FROM (
     ) AS e
     CROSS JOIN LATERAL (
         SELECT
-            g.deployment_id, g.gpus,
-            g.gpus * extract(
-                EPOCH FROM least(g.until_time, e.until_time, now()) - greatest(g.since, h.hour)
-            ) * 1000000 AS gpu_us,
-            0 AS busy_us, NULL::smallint [] AS minutes, NULL::integer [] AS in_flight
-        FROM spans AS g
-        WHERE g.since < least(e.until_time, now()) AND g.until_time > h.hour AND h.hour < now()
-        UNION ALL
-        SELECT r.deployment_id, 0, 0, r.busy_us, r.minutes, r.in_flight
-        FROM running AS r
-        WHERE r.hour >= h.hour AND r.hour < e.until_time
-    ) AS u
-    GROUP BY h.local_hour, h.hour, u.deployment_id
+            u.deployment_id,
+            max(u.gpus) AS gpus,
+            sum(u.gpu_us) AS gpu_us,
+            rollup.sum_of_few(u.busy_us)::double precision AS busy_us,
+            count(u.minutes) AS parts,
+            rollup.array_sum(u.minutes) FILTER (WHERE u.minutes IS NOT NULL) AS minutes,
+            rollup.array_sum(u.in_flight) FILTER (WHERE u.minutes IS NOT NULL) AS in_flight
+        FROM (
+            SELECT
+                g.deployment_id, g.gpus,
+                -- Whole microseconds of an hour are exact as floats, which are faster.
+                g.gpus * round(
+                    date_part('epoch', least(g.until_time, e.until_time, now()) - greatest(g.since, h.hour)) * 1e6
+                ) AS gpu_us,
+                0 AS busy_us, NULL::smallint [] AS minutes, NULL::integer [] AS in_flight
+            FROM spans AS g
+            WHERE g.since < least(e.until_time, now()) AND g.until_time > h.hour AND h.hour < now()
+            UNION ALL
+            SELECT r.deployment_id, 0, 0, r.busy_us, r.minutes, r.in_flight
+            FROM running AS r
+            WHERE r.hour >= h.hour AND r.hour < e.until_time
+        ) AS u
+        GROUP BY u.deployment_id
+    ) AS n
 ) AS c
 CROSS JOIN LATERAL (
     -- An hour that is running has been looked at as often as it has had minutes; one of a clock that is ahead is whole.
@@ -126,13 +137,18 @@ CROSS JOIN LATERAL (
     -- Of one row of sums, as there is of most hours, no minute comes twice.
     SELECT array_agg(k.requests ORDER BY k.requests DESC) AS most
     FROM (
-        SELECT unnest(c.in_flight) AS requests
-        WHERE c.parts = 1
-        UNION ALL
-        SELECT sum(i.requests)::integer
-        FROM unnest(c.minutes, c.in_flight) AS i (minute, requests)
-        WHERE c.parts > 1
-        GROUP BY i.minute
+        SELECT
+            unnest(CASE
+                WHEN c.parts > 1 THEN (
+                    SELECT array_agg(s.requests)
+                    FROM (
+                        SELECT sum(i.requests)::integer AS requests
+                        FROM unnest(c.minutes, c.in_flight) AS i (minute, requests)
+                        GROUP BY i.minute
+                    ) AS s
+                )
+                ELSE c.in_flight
+            END) AS requests
     ) AS k
 ) AS l;
 COMMENT ON VIEW rollup.capacity_hours IS '시간대별 여유: what a deployment held and ran, a row per deployment and hour '
