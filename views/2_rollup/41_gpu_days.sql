@@ -20,7 +20,8 @@ BEGIN ATOMIC
             rollup.day_start(s.day, zone) AS from_time,
             -- What is to come has not cost anything yet.
             least(rollup.day_start(s.day + interval '1 day', zone), now()) AS until_time
-        -- As rollup.calendar(), of which an array is another one, made in less time than a day's spans take.
+        -- An array, of which the planner expects ten days, as of rollup.calendar(): for one day, a call of that would
+        -- take longer than all the rest.
         FROM unnest(array(
             SELECT c.day FROM generate_series(first_day::timestamp, last_day::timestamp, interval '1 day') AS c (day)
         )) AS s (day)

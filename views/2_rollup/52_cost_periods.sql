@@ -30,8 +30,8 @@ COMMENT ON FUNCTION rollup.per_hour(numeric) IS 'What so many microseconds of so
 REVOKE ALL ON FUNCTION rollup.per_hour(numeric) FROM public;
 GRANT EXECUTE ON FUNCTION rollup.per_hour(numeric) TO llm_analyst;
 
--- sum() takes most of its time to begin with and to end, this one for each row after the first: so this is for sums of
--- one row, and for those that a window shows row by row. Sums are the same to the last digit.
+-- sum() takes most of its time to begin and to end, this one for each row after the first: so this is for sums of one
+-- row, and for those that a window shows row by row. They are the same to the last digit.
 CREATE OR REPLACE AGGREGATE rollup.sum_of_few(numeric) (
     sfunc = numeric_add,
     stype = numeric,
@@ -222,9 +222,7 @@ SELECT
         )
     END AS cost_case
 FROM reader AS r
-CROSS JOIN (
-    VALUES ('day', interval '1 day', true), ('week', '1 week', false), ('month', '1 month', false)
-) AS g (grain, length, is_day)
+CROSS JOIN (VALUES ('day', interval '1 day'), ('week', '1 week'), ('month', '1 month')) AS g (grain, length)
 CROSS JOIN (
     -- What is kept by model knows the department, and what is idle by model is so for the department too.
     VALUES
@@ -300,22 +298,15 @@ CROSS JOIN LATERAL (
                 ELSE s.gpu_hours * f.gpu_factor
             END AS gpu_hours
         FROM (
-            -- Of a day there is one row of nearly every key.
             SELECT
                 k.key, k.department_id, k.is_idle,
                 rollup.bigint_sum(e.requests) AS requests,
                 rollup.bigint_sum(e.requests_without_tokens) AS requests_without_tokens,
                 rollup.bigint_sum(e.tokens) AS tokens,
                 sum(e.latency_us) AS latency_us,
-                coalesce(
-                    sum(e.cost) FILTER (WHERE NOT g.is_day), rollup.sum_of_few(e.cost) FILTER (WHERE g.is_day)
-                ) AS cost,
-                coalesce(
-                    sum(e.used_cost) FILTER (WHERE NOT g.is_day), rollup.sum_of_few(e.used_cost) FILTER (WHERE g.is_day)
-                ) AS used_cost,
-                coalesce(
-                    sum(e.gpu_hours) FILTER (WHERE NOT g.is_day), rollup.sum_of_few(e.gpu_hours) FILTER (WHERE g.is_day)
-                ) AS gpu_hours
+                sum(e.cost) AS cost,
+                sum(e.used_cost) AS used_cost,
+                sum(e.gpu_hours) AS gpu_hours
             FROM cost_days AS e
             CROSS JOIN LATERAL (
                 SELECT
@@ -324,13 +315,11 @@ CROSS JOIN LATERAL (
                         WHEN NOT (e.is_idle AND d.idle_is_apart) THEN e.key
                     END AS key,
                     CASE WHEN d.is_of_department THEN e.department_id END AS department_id,
-                    e.is_idle AND d.idle_is_apart AS is_idle,
-                    -- A type that can be hashed and not be sorted: the planner expects too few rows to hash them.
-                    '0'::xid AS hashed
+                    e.is_idle AND d.idle_is_apart AS is_idle
             ) AS k
             WHERE e.dimension = d.kept_as
                 AND e.day >= p.first_day::date AND e.day < (p.first_day + g.length)::date
-            GROUP BY k.key, k.department_id, k.is_idle, k.hashed
+            GROUP BY k.key, k.department_id, k.is_idle
         ) AS s
     ) AS m
     WHERE r.sees_all OR d.is_department AND m.key = r.department_id
