@@ -315,11 +315,14 @@ CROSS JOIN LATERAL (
                         WHEN NOT (e.is_idle AND d.idle_is_apart) THEN e.key
                     END AS key,
                     CASE WHEN d.is_of_department THEN e.department_id END AS department_id,
-                    e.is_idle AND d.idle_is_apart AS is_idle
+                    e.is_idle AND d.idle_is_apart AS is_idle,
+                    -- The planner expects few rows, and would sort the many there are to group them. What is of a type
+                    -- that has an equality and no order is hashed.
+                    '0'::xid AS hashed
             ) AS k
             WHERE e.dimension = d.kept_as
                 AND e.day >= p.first_day::date AND e.day < (p.first_day + g.length)::date
-            GROUP BY k.key, k.department_id, k.is_idle
+            GROUP BY k.key, k.department_id, k.is_idle, k.hashed
         ) AS s
     ) AS m
     WHERE r.sees_all OR d.is_department AND m.key = r.department_id
