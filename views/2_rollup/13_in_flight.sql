@@ -16,6 +16,7 @@ END;
 COMMENT ON FUNCTION rollup.in_flight_sum(smallint [], integer []) IS 'Looks at the same hour as one: the minutes, of '
     'which each may come several times, and what was in flight in each';
 REVOKE ALL ON FUNCTION rollup.in_flight_sum(smallint [], integer []) FROM public;
+GRANT EXECUTE ON FUNCTION rollup.in_flight_sum(smallint [], integer []) TO llm_analyst;
 
 CREATE OR REPLACE AGGREGATE rollup.array_sum(anycompatiblearray) (
     sfunc = array_cat,

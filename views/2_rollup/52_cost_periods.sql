@@ -30,18 +30,6 @@ COMMENT ON FUNCTION rollup.per_hour(numeric) IS 'What so many microseconds of so
 REVOKE ALL ON FUNCTION rollup.per_hour(numeric) FROM public;
 GRANT EXECUTE ON FUNCTION rollup.per_hour(numeric) TO llm_analyst;
 
--- sum() takes most of its time to begin and to end, this one for each row after the first: so this is for sums of one
--- row, and for those that a window shows row by row. They are the same to the last digit.
-CREATE OR REPLACE AGGREGATE rollup.sum_of_few(numeric) (
-    sfunc = numeric_add,
-    stype = numeric,
-    combinefunc = numeric_add,
-    parallel = safe
-);
-COMMENT ON AGGREGATE rollup.sum_of_few(numeric) IS 'sum(numeric), which is faster of few rows; NULL = of nothing';
-REVOKE ALL ON FUNCTION rollup.sum_of_few(numeric) FROM public;
-GRANT EXECUTE ON FUNCTION rollup.sum_of_few(numeric) TO llm_analyst;
-
 -- After OpenCost: what a token costs to keep available, and what it costs while it is made, each against what it costs
 -- on the whole platform. An equal cost is not high; 6 decimals of what a million tokens cost tell equal ones.
 CREATE OR REPLACE FUNCTION rollup.cost_case(
@@ -274,56 +262,49 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT
         m.key, m.department_id, m.is_idle, m.requests, m.requests_without_tokens, m.tokens, m.latency_us,
-        rollup.ten_decimals(rollup.sum_of_few(m.cost) OVER so_far)
-        - rollup.ten_decimals(rollup.sum_of_few(m.cost) OVER so_far - m.cost) AS allocated_cost,
-        rollup.ten_decimals(rollup.sum_of_few(m.used_cost) OVER so_far)
-        - rollup.ten_decimals(rollup.sum_of_few(m.used_cost) OVER so_far - m.used_cost) AS used_cost,
-        rollup.ten_decimals(rollup.sum_of_few(m.gpu_hours) OVER so_far)
-        - rollup.ten_decimals(rollup.sum_of_few(m.gpu_hours) OVER so_far - m.gpu_hours) AS gpu_hours,
+        rollup.ten_decimals(sum(m.cost) OVER so_far)
+        - rollup.ten_decimals(sum(m.cost) OVER so_far - m.cost) AS allocated_cost,
+        rollup.ten_decimals(sum(m.used_cost) OVER so_far)
+        - rollup.ten_decimals(sum(m.used_cost) OVER so_far - m.used_cost) AS used_cost,
+        rollup.ten_decimals(sum(m.gpu_hours) OVER so_far)
+        - rollup.ten_decimals(sum(m.gpu_hours) OVER so_far - m.gpu_hours) AS gpu_hours,
         rollup.ten_decimals(sum(m.cost) OVER ()) AS total_cost,
         rollup.ten_decimals(sum(m.used_cost) OVER ()) AS total_used_cost,
         sum(m.tokens) OVER () AS total_tokens
     FROM (
         SELECT
-            s.key, s.department_id, s.is_idle, s.requests, s.requests_without_tokens, s.tokens, s.latency_us,
+            k.key, k.department_id, k.is_idle,
+            rollup.bigint_sum(e.requests) AS requests,
+            rollup.bigint_sum(e.requests_without_tokens) AS requests_without_tokens,
+            rollup.bigint_sum(e.tokens) AS tokens,
+            sum(e.latency_us) AS latency_us,
             CASE
-                WHEN f.cost_factor IS NULL THEN s.cost
-                WHEN s.is_idle THEN 0
-                ELSE s.cost * f.cost_factor
+                WHEN f.cost_factor IS NULL THEN sum(e.cost)
+                WHEN k.is_idle THEN 0
+                ELSE sum(e.cost) * f.cost_factor
             END AS cost,
-            s.used_cost,
+            sum(e.used_cost) AS used_cost,
             CASE
-                WHEN f.gpu_factor IS NULL THEN s.gpu_hours
-                WHEN s.is_idle THEN 0
-                ELSE s.gpu_hours * f.gpu_factor
+                WHEN f.gpu_factor IS NULL THEN sum(e.gpu_hours)
+                WHEN k.is_idle THEN 0
+                ELSE sum(e.gpu_hours) * f.gpu_factor
             END AS gpu_hours
-        FROM (
+        FROM cost_days AS e
+        CROSS JOIN LATERAL (
             SELECT
-                k.key, k.department_id, k.is_idle,
-                rollup.bigint_sum(e.requests) AS requests,
-                rollup.bigint_sum(e.requests_without_tokens) AS requests_without_tokens,
-                rollup.bigint_sum(e.tokens) AS tokens,
-                sum(e.latency_us) AS latency_us,
-                sum(e.cost) AS cost,
-                sum(e.used_cost) AS used_cost,
-                sum(e.gpu_hours) AS gpu_hours
-            FROM cost_days AS e
-            CROSS JOIN LATERAL (
-                SELECT
-                    CASE
-                        WHEN d.is_department THEN e.department_id
-                        WHEN NOT (e.is_idle AND d.idle_is_apart) THEN e.key
-                    END AS key,
-                    CASE WHEN d.is_of_department THEN e.department_id END AS department_id,
-                    e.is_idle AND d.idle_is_apart AS is_idle,
-                    -- The planner expects few rows, and would sort the many there are to group them. What is of a type
-                    -- that has an equality and no order is hashed.
-                    '0'::xid AS hashed
-            ) AS k
-            WHERE e.dimension = d.kept_as
-                AND e.day >= p.first_day::date AND e.day < (p.first_day + g.length)::date
-            GROUP BY k.key, k.department_id, k.is_idle, k.hashed
-        ) AS s
+                CASE
+                    WHEN d.is_department THEN e.department_id
+                    WHEN NOT (e.is_idle AND d.idle_is_apart) THEN e.key
+                END AS key,
+                CASE WHEN d.is_of_department THEN e.department_id END AS department_id,
+                e.is_idle AND d.idle_is_apart AS is_idle,
+                -- The planner expects few rows, and would sort the many there are to group them. What is of a type that
+                -- has an equality and no order is hashed.
+                '0'::xid AS hashed
+        ) AS k
+        WHERE e.dimension = d.kept_as
+            AND e.day >= p.first_day::date AND e.day < (p.first_day + g.length)::date
+        GROUP BY k.key, k.department_id, k.is_idle, k.hashed
     ) AS m
     WHERE r.sees_all OR d.is_department AND m.key = r.department_id
     WINDOW so_far AS (ORDER BY m.key, m.department_id, m.is_idle ROWS UNBOUNDED PRECEDING)

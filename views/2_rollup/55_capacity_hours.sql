@@ -98,7 +98,7 @@ FROM (
             u.deployment_id,
             max(u.gpus) AS gpus,
             sum(u.gpu_us) AS gpu_us,
-            rollup.sum_of_few(u.busy_us)::double precision AS busy_us,
+            sum(u.busy_us)::double precision AS busy_us,
             count(u.minutes) AS parts,
             rollup.array_sum(u.minutes) FILTER (WHERE u.minutes IS NOT NULL) AS minutes,
             rollup.array_sum(u.in_flight) FILTER (WHERE u.minutes IS NOT NULL) AS in_flight
@@ -139,14 +139,7 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT
             unnest(CASE
-                WHEN c.parts > 1 THEN (
-                    SELECT array_agg(s.requests)
-                    FROM (
-                        SELECT sum(i.requests)::integer AS requests
-                        FROM unnest(c.minutes, c.in_flight) AS i (minute, requests)
-                        GROUP BY i.minute
-                    ) AS s
-                )
+                WHEN c.parts > 1 THEN (SELECT s.in_flight FROM rollup.in_flight_sum(c.minutes, c.in_flight) AS s)
                 ELSE c.in_flight
             END) AS requests
     ) AS k

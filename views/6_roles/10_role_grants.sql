@@ -126,7 +126,6 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
         'rollup.open_sessions(tstzmultirange)',
         'rollup.open_usage(tstzmultirange)',
         'rollup.sees_all(name)',
-        'rollup.sum_of_few(numeric)',
         'rollup.ten_decimals(numeric)'
     ], NULL)
 ), there (kind, object, oid) AS (
