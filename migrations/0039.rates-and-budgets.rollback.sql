@@ -25,6 +25,7 @@ $$;
 
 -- These can be worked out again.
 DROP TABLE rollup.priced_days;
+DROP TABLE rollup.user_costs;
 DROP TABLE rollup.costs;
 DROP TABLE llm.budgets;
 DROP TABLE llm.cost_settings;

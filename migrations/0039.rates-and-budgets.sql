@@ -112,6 +112,38 @@ COMMENT ON COLUMN rollup.costs.is_idle IS '유휴 여부: whether nobody used th
 
 CREATE INDEX costs_day_dimension_idx ON rollup.costs (day, dimension);
 
+-- As reports show them. Of other keys there are few, and summing them up takes no time.
+CREATE TABLE rollup.user_costs (
+    first_day               date    NOT NULL,
+    user_id                 bigint  NULL,
+    requests                bigint  NOT NULL,
+    requests_without_tokens bigint  NOT NULL,
+    tokens                  bigint  NOT NULL,
+    latency_us              numeric NOT NULL,
+    allocated_cost          numeric NOT NULL,
+    used_cost               numeric NOT NULL,
+    gpu_hours               numeric NOT NULL,
+    grain                   text    NOT NULL,
+    is_idle                 boolean NOT NULL,
+
+    CONSTRAINT user_costs_grain_is_day_week_or_month CHECK (grain IN ('day', 'week', 'month'))
+);
+COMMENT ON TABLE rollup.user_costs IS '사용자별 비용: rollup.costs by user, of days, weeks and months all of whose days are '
+    'in rollup.priced_days';
+COMMENT ON COLUMN rollup.user_costs.first_day IS '기간 시작일: in the reporting time zone';
+COMMENT ON COLUMN rollup.user_costs.user_id IS '사용자: NULL = idle';
+COMMENT ON COLUMN rollup.user_costs.requests IS '요청 수';
+COMMENT ON COLUMN rollup.user_costs.requests_without_tokens IS '토큰 수 미상 요청 수: whose token_used is not known';
+COMMENT ON COLUMN rollup.user_costs.tokens IS '사용 토큰 수: sum of the known token_used';
+COMMENT ON COLUMN rollup.user_costs.latency_us IS '처리 시간: sum over the answered requests, in microseconds';
+COMMENT ON COLUMN rollup.user_costs.allocated_cost IS '배분 비용: to 10 decimals, so that the rows of a period add up';
+COMMENT ON COLUMN rollup.user_costs.used_cost IS '사용 비용: of that, what the time cost in which requests were processed';
+COMMENT ON COLUMN rollup.user_costs.gpu_hours IS 'GPU 시간: that the cost is of, in hours';
+COMMENT ON COLUMN rollup.user_costs.grain IS '기간 단위: day, week (from Monday) or month';
+COMMENT ON COLUMN rollup.user_costs.is_idle IS '유휴 여부: whether nobody used the deployments';
+
+CREATE INDEX user_costs_first_day_grain_idx ON rollup.user_costs (first_day, grain);
+
 CREATE TABLE rollup.priced_days (
     day    date  NOT NULL,
     prices bytea NOT NULL,
@@ -126,3 +158,4 @@ COMMENT ON COLUMN rollup.priced_days.prices IS 'What rollup.day_prices() told of
     'something else works out the day itself';
 
 ALTER TABLE rollup.costs REPLICA IDENTITY FULL;
+ALTER TABLE rollup.user_costs REPLICA IDENTITY FULL;

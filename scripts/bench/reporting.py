@@ -10,6 +10,7 @@ import re
 import statistics
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Decimal
 
 import psycopg
 from common import (
@@ -144,7 +145,7 @@ def cost_question(view: str, grain: str, dimension: str, since: str) -> Question
     own_or_idle = own if idle else f"CASE WHEN is_idle THEN -1 ELSE {own} END"
     return Question(
         view,
-        f"SELECT cost_{grain}, {own_or_idle}, requests, tokens, allocated_cost::double precision"
+        f"SELECT cost_{grain}, {own_or_idle}, requests, tokens, allocated_cost"
         f" FROM reporting.{view} WHERE cost_{grain} >= {since}",
         f"""
         WITH held AS MATERIALIZED (
@@ -246,7 +247,7 @@ def same(a: tuple | None, b: tuple | None, within: float) -> bool:
     if a is None or b is None:
         return False
     return all(
-        x == y or (isinstance(x, float) and isinstance(y, float) and abs(x - y) <= within * y)
+        x == y or (isinstance(x, float | Decimal) and isinstance(y, float) and abs(float(x) - y) <= within * y)
         for x, y in zip(a, b, strict=True)
     )
 

@@ -32,7 +32,10 @@ INSERT INTO llm.user_departments (user_id, department_id, since) VALUES (11, 2, 
 """
 SUMS = " UNION ALL ".join(
     f"SELECT '{table}', count(*), md5(string_agg(r::text, ' ' ORDER BY r::text)) FROM rollup.{table} AS r"
-    for table in ("usage", "hours", "slowest", "sessions", "activity", "deployment_usage", "running", "costs")
+    for table in (
+        *("usage", "hours", "slowest", "sessions", "activity"),
+        *("deployment_usage", "running", "costs", "user_costs"),
+    )
 )
 
 

@@ -260,7 +260,7 @@ SUMS = ", ".join(
     f"rollup.{name}"
     for name in (
         *("usage", "sessions", "hours", "slowest", "activity"),
-        *("deployment_usage", "running", "costs", "priced_days"),
+        *("deployment_usage", "running", "costs", "user_costs", "priced_days"),
     )
 )
 # Which rows were not restored, and which reports notice.

@@ -160,16 +160,53 @@ STALE = {
         "DELETE FROM rollup.deployment_usage WHERE day = '2026-05-05'",
     ),
     "costs that are lost": ("true", "TRUNCATE rollup.costs"),
+    "costs of users that are lost": ("true", "TRUNCATE rollup.user_costs"),
     "the rollups": ("true", "SELECT ops.restart_rollups()"),
 }
+
+
+def falsify(db: psycopg.Connection, days: str = "true") -> None:
+    """What is kept of these days, and of all that they are part of."""
+    db.execute(f"UPDATE rollup.costs SET cost = cost + 1, requests = requests + 1 WHERE {days}")
+    db.execute(f"""
+        UPDATE rollup.user_costs AS k SET allocated_cost = allocated_cost + 1
+        WHERE EXISTS (
+            SELECT FROM rollup.priced_days AS p
+            WHERE p.day >= k.first_day AND p.day < k.first_day + ('1 ' || k.grain)::interval
+                AND p.day IN (SELECT c.day FROM rollup.costs AS c WHERE {days})
+        )
+    """)
 
 
 def test_reports_read_the_costs_that_are_kept(costly: tuple[psycopg.Connection, list[Company]]) -> None:
     db, _ = costly
     db.execute("CALL ops.refresh_rollups('2026-11-20 15:00Z')")
-    db.execute("UPDATE rollup.costs SET cost = cost + 1")
+    falsify(db)
     for question in COSTS:
         assert list(differences(db, (question,))), question
+    # What is over is not even looked at again where nothing has changed.
+    db.execute("UPDATE rollup.priced_days SET prices = 'another' WHERE day BETWEEN '2026-01-01' AND '2026-11-18'")
+    for question in COSTS:
+        assert list(differences(db, (question,))), question
+
+
+@pytest.mark.parametrize("grain", ["day", "week", "month"])
+def test_costs_of_users_are_kept_by_day_week_and_month(
+    costly: tuple[psycopg.Connection, list[Company]], grain: str
+) -> None:
+    db, _ = costly
+    db.execute("CALL ops.refresh_rollups('2026-11-20 15:00Z')")
+    # Nothing else is looked at, and what is not over is not kept.
+    db.execute("UPDATE rollup.costs SET cost = 0; UPDATE rollup.user_costs SET allocated_cost = 7")
+    query = """
+        SELECT min(first_day), max(first_day), bool_and(allocated_cost = 7)
+        FROM rollup.cost_periods
+        WHERE dimension = 'user' AND grain = %s AND first_day >= %s AND first_day + ('1 ' || grain)::interval <= %s
+    """
+    first_day = db.execute("SELECT min(first_day) FROM rollup.user_costs WHERE grain = %s", [grain]).fetchone()[0]
+    last_day = db.execute("SELECT max(first_day) FROM rollup.user_costs WHERE grain = %s", [grain]).fetchone()[0]
+    assert last_day == {"day": date(2026, 11, 20), "week": date(2026, 11, 9), "month": date(2026, 10, 1)}[grain]
+    assert db.execute(query, [grain, first_day, "2026-11-21"]).fetchone() == (first_day, last_day, True)
 
 
 @pytest.mark.parametrize("kind", STALE)
@@ -177,13 +214,14 @@ def test_costs_are_kept_as_long_as_they_are_right(costly: tuple[psycopg.Connecti
     db, _ = costly
     db.execute("CALL ops.refresh_rollups('2026-11-20 15:00Z')")
     days, statements = STALE[kind]
-    db.execute(f"UPDATE rollup.costs SET cost = cost + 1, requests = requests + 1 WHERE {days}")
+    falsify(db, days)
     assert list(differences(db, ("costs by project",)))
+    assert list(differences(db, ("costs by user",)))
     for statement in statements.split(";"):
         db.execute(statement)
-    assert_exact(db, "costs by project", "costs by user of department")
+    assert_exact(db, "costs by project", "costs by user", "costs by user of department")
     db.execute("CALL ops.refresh_rollups('2026-11-20 15:00Z')")
-    assert_exact(db, "costs by project", "costs by user of department")
+    assert_exact(db, "costs by project", "costs by user", "costs by user of department")
     # And they are kept again, of all days that are over.
     assert db.execute("""
         SELECT min(day), max(day), count(*) = max(day) - min(day) + 1,
@@ -196,12 +234,11 @@ def test_costs_of_a_month_that_goes_and_comes_back(costly: tuple[psycopg.Connect
     db, _ = costly
     db.execute("CALL ops.refresh_rollups('2026-11-20Z')")
     db.execute("CREATE TABLE public.s AS SELECT * FROM llm.sessions; CREATE TABLE public.l AS TABLE llm.session_logs")
-    falsify = f"UPDATE rollup.costs SET cost = cost + 1 WHERE {USED} AND day < '2026-03-31'"
-    db.execute(falsify)
+    falsify(db, f"{USED} AND day < '2026-03-31'")
     assert drop_month(db, "2026-03-01")
     assert_exact(db, *COSTS)
     db.execute("CALL ops.refresh_rollups('2026-11-20Z')")
-    db.execute(falsify)
+    falsify(db, f"{USED} AND day < '2026-03-31'")
     db.execute("CALL llm.create_months('2026-03-01', '2026-03-01')")
     columns = "session_id, log_sequence, request_time, response_time, deployment_id, token_used"
     with db.transaction():

@@ -378,6 +378,7 @@ REFUSED = [
     ("deployment_usage_key", "INSERT INTO rollup.deployment_usage SELECT * FROM rollup.deployment_usage"),
     ("deployment_usage_dimension_is_kept", "UPDATE rollup.deployment_usage SET dimension = 'all'"),
     ("costs_dimension_is_kept", "UPDATE rollup.costs SET dimension = 'all'"),
+    ("user_costs_grain_is_day_week_or_month", "UPDATE rollup.user_costs SET grain = 'year'"),
     ("priced_days_pkey", "INSERT INTO rollup.priced_days SELECT * FROM rollup.priced_days"),
     ("running_key", "INSERT INTO rollup.running SELECT * FROM rollup.running"),
     ("running_minutes_have_their_requests", "UPDATE rollup.running SET minutes = '{}'"),
@@ -396,6 +397,7 @@ INSERT INTO rollup.sessions VALUES ('2020-01-01', '2020-01-01', NULL, 1, 1, 1, 1
 INSERT INTO rollup.activity VALUES ('2020-01-01', NULL, 1);
 INSERT INTO rollup.deployment_usage VALUES ('2020-01-01', '2020-01-01', 1, NULL, NULL, NULL, 1, 0, 1, 0, 0, 'project');
 INSERT INTO rollup.costs VALUES ('2020-01-01', NULL, NULL, 1, 0, 1, 0, 0, 0, 0, 'project', false);
+INSERT INTO rollup.user_costs VALUES ('2020-01-01', NULL, 0, 0, 0, 0, 0, 0, 0, 'day', true);
 INSERT INTO rollup.priced_days VALUES ('2020-01-01', '');
 INSERT INTO rollup.running VALUES ('2020-01-01', '2020-01-01', '2020-01-01', 1, 60000000, '{7}', '{1}');
 """

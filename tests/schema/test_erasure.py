@@ -42,7 +42,7 @@ CODES = {
     ("llm.deployment_history", "environment"), ("llm.deployment_history", "status"),
     ("llm.cost_settings", "currency"), ("llm.cost_settings", "apportioned_by"),
     ("llm.retention", "what"), ("llm_db._yoyo_log", "operation"), ("llm_db.migrations", "state"),
-    ("llm_db.grants", "privilege"),
+    ("llm_db.grants", "privilege"), ("rollup.user_costs", "grain"),
 }  # fmt: skip
 # Of this a wrong text stops the triggers.
 LEFT_ALONE = {("rollup.state", "time_zone")}

@@ -41,9 +41,28 @@ COMMENT ON FUNCTION rollup.day_prices(rollup.gpu_spans [], text, boolean, date) 
 REVOKE ALL ON FUNCTION rollup.day_prices(rollup.gpu_spans [], text, boolean, date) FROM public;
 GRANT EXECUTE ON FUNCTION rollup.day_prices(rollup.gpu_spans [], text, boolean, date) TO llm_analyst;
 
+-- Hardly ever anything has changed, and then no day needs to be looked at.
+CREATE OR REPLACE FUNCTION rollup.all_prices(spans rollup.gpu_spans [], zone text, by_tokens boolean)
+RETURNS bytea
+LANGUAGE sql
+STABLE
+-- The same checksum of the same times, whoever asks.
+SET timezone = 'UTC'
+SET datestyle = 'ISO'
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT
+        sha256(convert_to(concat_ws(' ', zone, by_tokens, array_agg(h ORDER BY h.deployment_id, h.since)), 'UTF8'))
+    FROM unnest(spans) AS h;
+END;
+COMMENT ON FUNCTION rollup.all_prices(rollup.gpu_spans [], text, boolean) IS 'What the costs of all days that are over '
+    'are worked out by, apart from usage, as a checksum. Given as to rollup.day_prices()';
+REVOKE ALL ON FUNCTION rollup.all_prices(rollup.gpu_spans [], text, boolean) FROM public;
+GRANT EXECUTE ON FUNCTION rollup.all_prices(rollup.gpu_spans [], text, boolean) TO llm_analyst;
+
 CREATE OR REPLACE FUNCTION rollup.day_costs(
     spans rollup.gpu_spans [], zone text, by_tokens boolean, of_day date, of_dimension rollup.dimension,
-    used rollup.deployment_usage []
+    noted boolean, open rollup.deployment_usage []
 )
 RETURNS TABLE (
     key bigint, department_id bigint, is_idle boolean, requests bigint, requests_without_tokens bigint, tokens bigint,
@@ -51,10 +70,11 @@ RETURNS TABLE (
 )
 LANGUAGE plpgsql
 STABLE ROWS 100
--- It reads nothing but what it is given, and names functions of a schema that not every reader of a report may name.
+-- It reads, and names, what not every reader of a report may.
 SECURITY DEFINER
 -- Planned once a connection: within a report, of which hardly a day is worked out, it would take longer to plan than
--- to run.
+-- to run, and be estimated as if all were.
+SET plan_cache_mode = force_generic_plan
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -88,7 +108,14 @@ BEGIN
             u.latency_us,
             CASE WHEN by_tokens THEN u.tokens ELSE u.latency_us END AS measure,
             CASE WHEN by_tokens THEN u.requests_without_tokens ELSE u.requests - u.answered_requests END AS unknown
-        FROM unnest(used) AS u
+        FROM (
+            SELECT r.*
+            FROM rollup.kept_costs AS k
+            INNER JOIN rollup.deployment_usage AS r ON k.used_by = r.dimension
+            WHERE k.dimension = of_dimension AND r.day = of_day AND (r.month IS NULL OR NOT noted)
+            UNION ALL
+            SELECT o.* FROM unnest(open) AS o
+        ) AS u
     ), had AS MATERIALIZED (
         SELECT
             u.deployment_id,
@@ -149,12 +176,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION rollup.day_costs(
-    rollup.gpu_spans [], text, boolean, date, rollup.dimension, rollup.deployment_usage []
-) IS 'What a day cost by a dimension, rows as in rollup.costs. Given as to rollup.day_prices(), and the usage of the '
-    'day that knows the dimension: that of departments for deployments and models, else its own';
+    rollup.gpu_spans [], text, boolean, date, rollup.dimension, boolean, rollup.deployment_usage []
+) IS 'What a day cost by a dimension, rows as in rollup.costs. Given as to rollup.day_prices(), and of the day whether '
+    'it is noted, and the use of its open logs by what rollup.kept_costs says';
 REVOKE ALL ON FUNCTION rollup.day_costs(
-    rollup.gpu_spans [], text, boolean, date, rollup.dimension, rollup.deployment_usage []
+    rollup.gpu_spans [], text, boolean, date, rollup.dimension, boolean, rollup.deployment_usage []
 ) FROM public;
 GRANT EXECUTE ON FUNCTION rollup.day_costs(
-    rollup.gpu_spans [], text, boolean, date, rollup.dimension, rollup.deployment_usage []
+    rollup.gpu_spans [], text, boolean, date, rollup.dimension, boolean, rollup.deployment_usage []
 ) TO llm_analyst;

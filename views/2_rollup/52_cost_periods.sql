@@ -7,8 +7,7 @@
 -- not noted, and has no open logs. So a rate, a history or a setting that is changed, also for the past, needs to tell
 -- nobody.
 --
--- Rounding: the rows of a period are rounded one after the other to 10 decimals so that their sum is that of the exact
--- amounts, rounded (cumulative rounding).
+-- By user, where there are many rows, also those of whole days, weeks and months are kept, if all of their days are.
 CREATE OR REPLACE FUNCTION rollup.ten_decimals(amount numeric)
 RETURNS numeric
 LANGUAGE sql
@@ -18,6 +17,17 @@ RETURN round(round(amount, 20), 10);
 COMMENT ON FUNCTION rollup.ten_decimals(numeric) IS 'An amount, or GPU hours, as reports show them: to 10 decimals';
 REVOKE ALL ON FUNCTION rollup.ten_decimals(numeric) FROM public;
 GRANT EXECUTE ON FUNCTION rollup.ten_decimals(numeric) TO llm_analyst;
+
+-- Cumulative rounding.
+CREATE OR REPLACE FUNCTION rollup.rounded_part(part numeric, so_far numeric)
+RETURNS numeric
+LANGUAGE sql
+IMMUTABLE PARALLEL SAFE
+RETURN rollup.ten_decimals(so_far) - rollup.ten_decimals(so_far - part);
+COMMENT ON FUNCTION rollup.rounded_part(numeric, numeric) IS 'One of several parts to 10 decimals, given with the sum '
+    'of those before and itself, so that the rounded parts add up to their exact sum, rounded';
+REVOKE ALL ON FUNCTION rollup.rounded_part(numeric, numeric) FROM public;
+GRANT EXECUTE ON FUNCTION rollup.rounded_part(numeric, numeric) TO llm_analyst;
 
 CREATE OR REPLACE FUNCTION rollup.per_hour(hourly_us numeric)
 RETURNS numeric
@@ -109,20 +119,13 @@ WITH noted AS MATERIALIZED (
         )::rollup.deployment_usage AS used
     FROM noted AS n
     CROSS JOIN LATERAL rollup.open_deployment_usage(n.spans) AS o
-), usage AS NOT MATERIALIZED (
-    SELECT
-        r.day,
-        r.dimension,
-        r AS used
-    FROM rollup.deployment_usage AS r
-    WHERE r.month IS NULL OR r.day <> all((SELECT n.days FROM noted AS n)::date [])
-    UNION ALL
-    SELECT o.day, o.dimension, o.used FROM open AS o
 ), today AS MATERIALIZED (
     -- A LEFT JOIN, so that rollup.noted(), which raises where rollup.state has no row, is asked first.
     SELECT (now() AT TIME ZONE s.time_zone)::date AS day, s.time_zone
     FROM noted AS n
     LEFT JOIN (SELECT z.time_zone FROM rollup.state AS z LIMIT 1) AS s ON n.days IS NOT NULL
+), held AS MATERIALIZED (
+    SELECT array_agg(h) AS spans FROM rollup.gpu_spans AS h WHERE h.gpus > 0
 ), days AS MATERIALIZED (
     SELECT
         least(
@@ -136,10 +139,17 @@ WITH noted AS MATERIALIZED (
         ) AS first_day,
         t.day AS last_day,
         t.time_zone,
-        (SELECT array_agg(h) FROM rollup.gpu_spans AS h WHERE h.gpus > 0) AS spans,
+        h.spans,
+        x.by_tokens,
+        (SELECT p.prices FROM rollup.priced_days AS p WHERE p.day = '-infinity')
+        = rollup.all_prices(h.spans, t.time_zone, x.by_tokens) AS as_priced,
+        n.days AS noted_days,
         -- Of these rollup.costs does not know what happened.
-        (SELECT n.days FROM noted AS n) || array(SELECT DISTINCT o.day FROM open AS o) AS changed_days
-    FROM today AS t
+        n.days || array(SELECT DISTINCT o.day FROM open AS o) AS changed_days
+    FROM noted AS n
+    CROSS JOIN today AS t
+    CROSS JOIN reader AS x
+    CROSS JOIN held AS h
 ), later AS MATERIALIZED (
     -- As in rollup.usage_periods. Of an array, too, the planner expects ten rows.
     SELECT a.day
@@ -157,16 +167,23 @@ WITH noted AS MATERIALIZED (
     CROSS JOIN LATERAL rollup.calendar(z.first_day::timestamp, z.last_day::timestamp, interval '1 day') AS s (day)
     UNION ALL
     SELECT l.day FROM later AS l
+), kept_days AS NOT MATERIALIZED (
+    SELECT p.day
+    FROM days AS z
+    INNER JOIN rollup.priced_days AS p
+        ON p.day <> all(z.changed_days) AND (
+            -- Yesterday may go on, where clocks are set back over midnight.
+            z.as_priced AND p.day < z.last_day - 1
+            OR p.prices = (SELECT f.prices FROM rollup.day_prices(z.spans, z.time_zone, z.by_tokens, p.day) AS f)
+        )
 ), cost_days AS NOT MATERIALIZED (
     SELECT
         d.day,
         x.dimension,
         c.*
-    FROM reader AS r
-    CROSS JOIN days AS z
+    FROM days AS z
     CROSS JOIN dated AS d
-    CROSS JOIN LATERAL rollup.day_prices(z.spans, z.time_zone, r.by_tokens, d.day) AS f
-    LEFT JOIN rollup.priced_days AS p ON d.day = p.day AND f.prices = p.prices AND d.day <> all(z.changed_days)
+    LEFT JOIN kept_days AS p ON d.day = p.day
     CROSS JOIN rollup.kept_costs AS x
     CROSS JOIN LATERAL (
         SELECT
@@ -176,8 +193,10 @@ WITH noted AS MATERIALIZED (
         WHERE s.day = p.day AND s.dimension = x.dimension
         UNION ALL
         SELECT w.*
-        FROM (SELECT array_agg(u.used) AS used FROM usage AS u WHERE u.day = d.day AND u.dimension = x.used_by) AS a
-        CROSS JOIN LATERAL rollup.day_costs(z.spans, z.time_zone, r.by_tokens, d.day, x.dimension, a.used) AS w
+        FROM (SELECT array_agg(o.used) AS used FROM open AS o WHERE o.day = d.day AND o.dimension = x.used_by) AS a
+        CROSS JOIN LATERAL rollup.day_costs(
+            z.spans, z.time_zone, z.by_tokens, d.day, x.dimension, d.day = any(z.noted_days), a.used
+        ) AS w
         WHERE p.day IS NULL
     ) AS c
 )
@@ -237,15 +256,21 @@ CROSS JOIN LATERAL (
             AND h.until_time AT TIME ZONE days.time_zone > s.first_day
     ) OR EXISTS (
         SELECT
-        FROM usage AS w
+        FROM rollup.deployment_usage AS w
         WHERE w.dimension = 'department' AND w.day >= s.first_day::date AND w.day < (s.first_day + g.length)::date
+            AND (w.month IS NULL OR w.day <> all(days.noted_days))
+    ) OR EXISTS (
+        SELECT FROM open AS o WHERE o.day >= s.first_day::date AND o.day < (s.first_day + g.length)::date
     )
     UNION
     SELECT date_trunc(g.grain, x.day::timestamp) FROM later AS x
 ) AS p
 CROSS JOIN LATERAL (
-    -- By how much the others' cost grows where idle cost is spread; NULL = it is not, or nobody could have it.
     SELECT
+        d.dimension = 'user' AND r.sees_all AND NOT r.idle_is_spread AND (
+            SELECT count(*) FROM kept_days AS k WHERE k.day >= p.first_day AND k.day < p.first_day + g.length
+        ) = (p.first_day + g.length)::date - p.first_day::date AS is_kept,
+        -- By how much the others' cost grows where idle cost is spread; NULL = it is not, or nobody could have it.
         round(sum(e.cost) FILTER (WHERE n.is_now), 50)
         / nullif(sum(e.cost) FILTER (WHERE n.is_now AND NOT e.is_idle), 0) AS cost_factor,
         round(sum(e.gpu_hours) FILTER (WHERE n.is_now), 50)
@@ -256,18 +281,24 @@ CROSS JOIN LATERAL (
     CROSS JOIN LATERAL (SELECT e.day >= p.first_day::date AS is_now) AS n
     WHERE r.idle_is_spread AND d.idle_is_apart AND e.dimension = 'deployment'
         AND e.day >= (p.first_day - g.length)::date AND e.day < (p.first_day + g.length)::date
-    -- Divided once a period, and not once a row.
+    -- Once a period, and not once a row.
     OFFSET 0
 ) AS f
 CROSS JOIN LATERAL (
     SELECT
+        s.user_id AS key, NULL::bigint AS department_id, s.is_idle, s.requests, s.requests_without_tokens, s.tokens,
+        s.latency_us, s.allocated_cost, s.used_cost, s.gpu_hours,
+        sum(s.allocated_cost) OVER () AS total_cost,
+        sum(s.used_cost) OVER () AS total_used_cost,
+        sum(s.tokens) OVER () AS total_tokens
+    FROM rollup.user_costs AS s
+    WHERE f.is_kept AND s.first_day = p.first_day::date AND s.grain = g.grain
+    UNION ALL
+    SELECT
         m.key, m.department_id, m.is_idle, m.requests, m.requests_without_tokens, m.tokens, m.latency_us,
-        rollup.ten_decimals(sum(m.cost) OVER so_far)
-        - rollup.ten_decimals(sum(m.cost) OVER so_far - m.cost) AS allocated_cost,
-        rollup.ten_decimals(sum(m.used_cost) OVER so_far)
-        - rollup.ten_decimals(sum(m.used_cost) OVER so_far - m.used_cost) AS used_cost,
-        rollup.ten_decimals(sum(m.gpu_hours) OVER so_far)
-        - rollup.ten_decimals(sum(m.gpu_hours) OVER so_far - m.gpu_hours) AS gpu_hours,
+        rollup.rounded_part(m.cost, sum(m.cost) OVER so_far) AS allocated_cost,
+        rollup.rounded_part(m.used_cost, sum(m.used_cost) OVER so_far) AS used_cost,
+        rollup.rounded_part(m.gpu_hours, sum(m.gpu_hours) OVER so_far) AS gpu_hours,
         rollup.ten_decimals(sum(m.cost) OVER ()) AS total_cost,
         rollup.ten_decimals(sum(m.used_cost) OVER ()) AS total_used_cost,
         sum(m.tokens) OVER () AS total_tokens
@@ -306,7 +337,7 @@ CROSS JOIN LATERAL (
             AND e.day >= p.first_day::date AND e.day < (p.first_day + g.length)::date
         GROUP BY k.key, k.department_id, k.is_idle, k.hashed
     ) AS m
-    WHERE r.sees_all OR d.is_department AND m.key = r.department_id
+    WHERE NOT f.is_kept AND (r.sees_all OR d.is_department AND m.key = r.department_id)
     WINDOW so_far AS (ORDER BY m.key, m.department_id, m.is_idle ROWS UNBOUNDED PRECEDING)
 ) AS c
 -- A LEFT JOIN on what is unique: a query that does not ask for what was before does not read it. The lowest bigint for

@@ -100,16 +100,18 @@ WITH reader AS MATERIALIZED (
         ) AS k
         LEFT JOIN known AS o ON o.weekday = date_part('isodow', s.day)
         LEFT JOIN known AS a ON a.weekday IS NULL
+        LEFT JOIN (
+            SELECT d.dimension, d.key, date_part('isodow', d.day) AS weekday, sum(d.allocated_cost) AS cost
+            FROM days AS d
+            CROSS JOIN today AS n
+            WHERE d.day < n.day AND NOT d.is_idle
+            GROUP BY d.dimension, d.key, weekday
+        ) AS v ON k.dimension = v.dimension AND k.key = v.key AND o.weekday = v.weekday
         CROSS JOIN LATERAL (
             SELECT
                 CASE
                     WHEN o.days IS NULL THEN coalesce(k.whole_days_cost / nullif(a.days, 0), 0)
-                    ELSE (
-                        SELECT coalesce(sum(d.allocated_cost), 0)
-                        FROM days AS d
-                        WHERE d.dimension = k.dimension AND d.key = k.key AND d.day < t.day AND NOT d.is_idle
-                            AND date_part('isodow', d.day) = date_part('isodow', s.day)
-                    ) / o.days
+                    ELSE coalesce(v.cost, 0) / o.days
                 END AS mean
         ) AS w
     ) AS e

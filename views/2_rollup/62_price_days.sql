@@ -7,9 +7,6 @@ RETURNS date
 LANGUAGE plpgsql
 SET work_mem = '64MB'
 SET jit = off
--- The same checksum of the same times, whoever refreshes.
-SET timezone = 'UTC'
-SET datestyle = 'ISO'
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -24,10 +21,10 @@ DECLARE
 BEGIN
     SELECT
         s.time_zone,
-        (s.closed_before AT TIME ZONE s.time_zone)::date - 1,
+        (least(s.closed_before, now()) AT TIME ZONE s.time_zone)::date - 1,
         (SELECT p.prices FROM rollup.priced_days AS p WHERE p.day = '-infinity'),
         coalesce((SELECT c.apportioned_by FROM llm.cost_settings AS c), 'tokens') = 'tokens',
-        (SELECT array_agg(h ORDER BY h.deployment_id, h.since) FROM rollup.gpu_spans AS h WHERE h.gpus > 0),
+        (SELECT array_agg(h) FROM rollup.gpu_spans AS h WHERE h.gpus > 0),
         least(
             (SELECT min(u.day) FROM rollup.deployment_usage AS u WHERE u.dimension = 'department'),
             (
@@ -41,8 +38,11 @@ BEGIN
     IF NOT isfinite(last_day) THEN
         RETURN NULL;
     END IF;
-    -- Hardly ever anything has changed, and then no old day is looked at.
-    all_prices := sha256(convert_to(concat_ws(' ', spans, zone, by_tokens), 'UTF8'));
+    -- Where clocks are set back over midnight, a day begins again. What is not over yet has no cost that stays.
+    IF rollup.day_start(last_day + interval '1 day', zone) > now() THEN
+        last_day := last_day - 1;
+    END IF;
+    all_prices := rollup.all_prices(spans, zone, by_tokens);
     IF all_prices IS DISTINCT FROM prices_before THEN
         DELETE FROM rollup.priced_days AS p
         WHERE NOT isfinite(p.day)
@@ -72,12 +72,47 @@ BEGIN
     SELECT d.day, x.dimension, c.*
     FROM unnest(todo) AS d (day)
     CROSS JOIN rollup.kept_costs AS x
+    CROSS JOIN LATERAL rollup.day_costs(spans, zone, by_tokens, d.day, x.dimension, false, NULL) AS c;
+    -- What was kept of a period that has such a day is not right any more; it is kept again once all its days are.
+    WITH periods AS MATERIALIZED (
+        SELECT DISTINCT g.grain, p.first_day::date AS first_day, (p.first_day + g.length)::date AS next_day
+        FROM unnest(todo) AS t (day)
+        CROSS JOIN (VALUES ('day', interval '1 day'), ('week', '1 week'), ('month', '1 month')) AS g (grain, length)
+        CROSS JOIN LATERAL (SELECT date_trunc(g.grain, t.day::timestamp) AS first_day) AS p
+    ), gone AS (
+        DELETE FROM rollup.user_costs AS u USING periods AS p WHERE u.grain = p.grain AND u.first_day = p.first_day
+    )
+    INSERT INTO rollup.user_costs (
+        first_day, grain, user_id, is_idle, requests, requests_without_tokens, tokens, latency_us, allocated_cost,
+        used_cost, gpu_hours
+    )
+    SELECT p.first_day, p.grain, c.*
+    FROM periods AS p
     CROSS JOIN LATERAL (
-        SELECT array_agg(u) AS used
-        FROM rollup.deployment_usage AS u
-        WHERE u.dimension = x.used_by AND u.day = d.day
-    ) AS a
-    CROSS JOIN LATERAL rollup.day_costs(spans, zone, by_tokens, d.day, x.dimension, a.used) AS c;
+        SELECT
+            m.key, m.is_idle, m.requests, m.requests_without_tokens, m.tokens, m.latency_us,
+            rollup.rounded_part(m.cost, sum(m.cost) OVER so_far),
+            rollup.rounded_part(m.used_cost, sum(m.used_cost) OVER so_far),
+            rollup.rounded_part(m.gpu_hours, sum(m.gpu_hours) OVER so_far)
+        FROM (
+            SELECT
+                e.key, e.is_idle,
+                rollup.bigint_sum(e.requests) AS requests,
+                rollup.bigint_sum(e.requests_without_tokens) AS requests_without_tokens,
+                rollup.bigint_sum(e.tokens) AS tokens,
+                sum(e.latency_us) AS latency_us,
+                sum(e.cost) AS cost,
+                sum(e.used_cost) AS used_cost,
+                sum(e.gpu_hours) AS gpu_hours
+            FROM rollup.costs AS e
+            WHERE e.dimension = 'user' AND e.day >= p.first_day AND e.day < p.next_day
+            GROUP BY e.key, e.is_idle
+        ) AS m
+        WINDOW so_far AS (ORDER BY m.key, m.is_idle ROWS UNBOUNDED PRECEDING)
+    ) AS c
+    WHERE p.next_day - p.first_day = (
+        SELECT count(*) FROM rollup.priced_days AS d WHERE d.day >= p.first_day AND d.day < p.next_day
+    );
     RETURN todo[cardinality(todo)];
 END
 $$;

@@ -17,7 +17,7 @@ BEGIN
         'deployment_history_is_noted', 'deployment_history_truncation_is_noted', 'model_configs_max_tokens_is_noted',
         'deployment_usage_additions_forget_costs', 'deployment_usage_changes_forget_costs',
         'deployment_usage_removals_forget_costs', 'deployment_usage_truncation_forgets_costs',
-        'costs_truncation_forgets_costs'
+        'costs_truncation_forgets_costs', 'user_costs_truncation_forgets_costs'
     ]) AS n (name)
     LEFT JOIN pg_trigger AS t ON n.name = t.tgname AND t.tgparentid = 0 AND t.tgenabled IN ('O', 'A')
     LEFT JOIN pg_class AS c ON t.tgrelid = c.oid AND c.relnamespace IN ('llm'::regnamespace, 'rollup'::regnamespace)
@@ -245,6 +245,7 @@ BEGIN
     END LOOP;
     DELETE FROM rollup.activity;
     DELETE FROM rollup.costs;
+    DELETE FROM rollup.user_costs;
     DELETE FROM rollup.priced_days;
     DELETE FROM rollup.notes;
     DELETE FROM rollup.announcements;

@@ -27,3 +27,8 @@ CREATE OR REPLACE TRIGGER costs_truncation_forgets_costs
 AFTER TRUNCATE ON rollup.costs
 FOR EACH STATEMENT EXECUTE FUNCTION rollup.forget_costs();
 COMMENT ON TRIGGER costs_truncation_forgets_costs ON rollup.costs IS 'The costs of all days are worked out again';
+CREATE OR REPLACE TRIGGER user_costs_truncation_forgets_costs
+AFTER TRUNCATE ON rollup.user_costs
+FOR EACH STATEMENT EXECUTE FUNCTION rollup.forget_costs();
+COMMENT ON TRIGGER user_costs_truncation_forgets_costs ON rollup.user_costs IS 'The costs of all days are worked out '
+    'again';

@@ -106,11 +106,13 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
     ('llm_manager', 'EXECUTE', 'ROUTINE', ARRAY[
         'reporting.may_read_people()',
         'reporting.time_zone()',
+        'rollup.all_prices(rollup.gpu_spans[], text, boolean)',
         'rollup.bigint_sum(bigint)',
         'rollup.bucket_latency_ms(integer)',
         'rollup.calendar(timestamp without time zone, timestamp without time zone, interval)',
         'rollup.cost_case(bigint, bigint, numeric, numeric, numeric, numeric, numeric)',
-        'rollup.day_costs(rollup.gpu_spans[], text, boolean, date, rollup.dimension, rollup.deployment_usage[])',
+        'rollup.day_costs(rollup.gpu_spans[], text, boolean, date, rollup.dimension, boolean, '
+        'rollup.deployment_usage[])',
         'rollup.day_prices(rollup.gpu_spans[], text, boolean, date)',
         'rollup.day_start(timestamp without time zone, text)',
         'rollup.department_of(name)',
@@ -125,6 +127,7 @@ WITH wanted (role_name, privilege, kind, objects, columns) AS (
         'rollup.open_logs(tstzmultirange)',
         'rollup.open_sessions(tstzmultirange)',
         'rollup.open_usage(tstzmultirange)',
+        'rollup.rounded_part(numeric, numeric)',
         'rollup.sees_all(name)',
         'rollup.ten_decimals(numeric)'
     ], NULL)
