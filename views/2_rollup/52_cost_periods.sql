@@ -267,6 +267,8 @@ CROSS JOIN LATERAL (
 ) AS p
 CROSS JOIN LATERAL (
     SELECT
+        -- Whether the rows of the period are kept. Asked here, as with one table more than join_collapse_limit the
+        -- period before would be joined row by row.
         d.dimension = 'user' AND r.sees_all AND NOT r.idle_is_spread AND (
             SELECT count(*) FROM kept_days AS k WHERE k.day >= p.first_day AND k.day < p.first_day + g.length
         ) = (p.first_day + g.length)::date - p.first_day::date AS is_kept,
