@@ -3,6 +3,7 @@
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -30,6 +31,12 @@ class Proxy:
         """For the connections that are made from now on."""
         self.bytes_left, self.seconds, self.reset = bytes_left, seconds, reset
         self.carried, self.is_cut, self.timer = 0, False, None
+        self.began = self.last_carried = None
+
+    @property
+    def lasted(self) -> float:
+        """Seconds from the first connection to the last byte."""
+        return self.last_carried - self.began
 
     def accept(self) -> None:
         with suppress(OSError):
@@ -42,6 +49,7 @@ class Proxy:
                         server.close()
                         continue
                     self.pairs.append((client, server))
+                    self.began = self.began or time.monotonic()
                     if self.seconds is not None and self.timer is None:
                         self.timer = threading.Timer(self.seconds, self.cut)
                         self.timer.start()
@@ -52,7 +60,7 @@ class Proxy:
         with suppress(OSError):
             while data := source.recv(65536):
                 with self.lock:
-                    self.carried += len(data)
+                    self.carried, self.last_carried = self.carried + len(data), time.monotonic()
                     passed = data[: max(0, int(min(len(data), self.bytes_left)))]
                     self.bytes_left -= len(data)
                 sink.sendall(passed)
