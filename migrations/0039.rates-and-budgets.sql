@@ -124,14 +124,13 @@ CREATE TABLE rollup.user_costs (
     used_cost               numeric NOT NULL,
     gpu_hours               numeric NOT NULL,
     grain                   text    NOT NULL,
-    is_idle                 boolean NOT NULL,
 
     CONSTRAINT user_costs_grain_is_day_week_or_month CHECK (grain IN ('day', 'week', 'month'))
 );
 COMMENT ON TABLE rollup.user_costs IS '사용자별 비용: rollup.costs by user, of days, weeks and months all of whose days are '
     'in rollup.priced_days';
 COMMENT ON COLUMN rollup.user_costs.first_day IS '기간 시작일: in the reporting time zone';
-COMMENT ON COLUMN rollup.user_costs.user_id IS '사용자: NULL = idle';
+COMMENT ON COLUMN rollup.user_costs.user_id IS '사용자: NULL = idle, what nobody used';
 COMMENT ON COLUMN rollup.user_costs.requests IS '요청 수';
 COMMENT ON COLUMN rollup.user_costs.requests_without_tokens IS '토큰 수 미상 요청 수: whose token_used is not known';
 COMMENT ON COLUMN rollup.user_costs.tokens IS '사용 토큰 수: sum of the known token_used';
@@ -140,7 +139,6 @@ COMMENT ON COLUMN rollup.user_costs.allocated_cost IS '배분 비용: to 10 deci
 COMMENT ON COLUMN rollup.user_costs.used_cost IS '사용 비용: of that, what the time cost in which requests were processed';
 COMMENT ON COLUMN rollup.user_costs.gpu_hours IS 'GPU 시간: that the cost is of, in hours';
 COMMENT ON COLUMN rollup.user_costs.grain IS '기간 단위: day, week (from Monday) or month';
-COMMENT ON COLUMN rollup.user_costs.is_idle IS '유휴 여부: whether nobody used the deployments';
 
 CREATE INDEX user_costs_first_day_grain_idx ON rollup.user_costs (first_day, grain);
 

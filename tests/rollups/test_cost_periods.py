@@ -3,7 +3,7 @@ asked more than there was time for, months that go and come back."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 
 import psycopg
 import pytest
@@ -298,3 +298,23 @@ def test_a_day_that_goes_on_after_it_is_over(db: psycopg.Connection, company: Co
         priced = "SELECT min(day) FROM rollup.priced_days WHERE isfinite(day)"
         assert db.execute(priced).fetchone() == (date(2010, 11, 6),)
         assert db.execute(said).fetchall() == [(2,)]
+
+
+def test_a_day_has_no_costs_that_stay_before_it_is_over(db: psycopg.Connection, company: Company) -> None:
+    """Half a minute ago it was midnight, and in ten minutes it is half an hour earlier."""
+    now = db.execute("SELECT now()").fetchone()[0].astimezone(UTC)
+    today = (now + timedelta(hours=12)).date()
+    ahead = datetime.combine(today, time(0, 0, 30), UTC) - now
+    east = [round((ahead - back).total_seconds()) for back in (timedelta(minutes=30), timedelta())]
+    standard, summer = (
+        f"{'-' if one > 0 else ''}{abs(one) // 3600}:{abs(one) // 60 % 60}:{abs(one) % 60}" for one in east
+    )
+    last = today.timetuple().tm_yday - 1
+    zone = f"AAA{standard}BBB{summer},{(last + 180) % 365}/0,{last}/0:10"
+    said = db.execute("SELECT (now() AT TIME ZONE %s)::date", [zone]).fetchone()
+    assert said == (today,)
+    db.execute("UPDATE rollup.state SET time_zone = %s", [zone])
+    db.execute("UPDATE llm.deployment_history SET since = now() - interval '9 days' WHERE gpu_count > 0")
+    db.execute("CALL ops.refresh_rollups(clock_timestamp())")
+    priced = db.execute("SELECT max(day) FROM rollup.priced_days WHERE isfinite(day)").fetchone()
+    assert priced == (today - timedelta(days=2),)

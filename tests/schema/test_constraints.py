@@ -397,7 +397,7 @@ INSERT INTO rollup.sessions VALUES ('2020-01-01', '2020-01-01', NULL, 1, 1, 1, 1
 INSERT INTO rollup.activity VALUES ('2020-01-01', NULL, 1);
 INSERT INTO rollup.deployment_usage VALUES ('2020-01-01', '2020-01-01', 1, NULL, NULL, NULL, 1, 0, 1, 0, 0, 'project');
 INSERT INTO rollup.costs VALUES ('2020-01-01', NULL, NULL, 1, 0, 1, 0, 0, 0, 0, 'project', false);
-INSERT INTO rollup.user_costs VALUES ('2020-01-01', NULL, 0, 0, 0, 0, 0, 0, 0, 'day', true);
+INSERT INTO rollup.user_costs VALUES ('2020-01-01', NULL, 0, 0, 0, 0, 0, 0, 0, 'day');
 INSERT INTO rollup.priced_days VALUES ('2020-01-01', '');
 INSERT INTO rollup.running VALUES ('2020-01-01', '2020-01-01', '2020-01-01', 1, 60000000, '{7}', '{1}');
 """

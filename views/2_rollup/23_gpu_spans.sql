@@ -16,13 +16,15 @@ FROM (
         c.deployment_id,
         c.since,
         lead(c.since, 1, 'infinity') OVER (PARTITION BY c.deployment_id ORDER BY c.since) AS until_time
-    FROM (
-        SELECT b.deployment_id, b.since FROM llm.deployment_history AS b
+    -- Of tables of few rows there are no statistics, and then the planner expects thousands. Of an array it expects
+    -- ten; what its elements are a type of does not matter.
+    FROM unnest(array(
+        SELECT row(NULL, b.deployment_id, b.since, NULL)::llm.gpu_rates FROM llm.deployment_history AS b
         UNION
-        SELECT e.deployment_id, r.since
+        SELECT row(NULL, e.deployment_id, r.since, NULL)::llm.gpu_rates
         FROM llm.gpu_rates AS r
         INNER JOIN llm.deployments AS e ON r.deployment_id IS NULL OR r.deployment_id = e.deployment_id
-    ) AS c
+    )) AS c
 ) AS s
 CROSS JOIN LATERAL (
     SELECT d.model_id, d.gpu_count, d.environment, d.status

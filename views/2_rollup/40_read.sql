@@ -107,7 +107,9 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
-    WITH spans AS (
+    WITH state AS MATERIALIZED (
+        SELECT s.time_zone, s.closed_before FROM rollup.state AS s LIMIT 1
+    ), spans AS (
         SELECT n.from_time, n.until_time
         FROM rollup.notes AS n
         WHERE n.entity = of_entity AND n.until_time IS NOT NULL
@@ -133,7 +135,7 @@ BEGIN
             ((least(s.until_time, z.closed_before) - interval '1 microsecond') AT TIME ZONE z.time_zone)::date
             AS last_day
         FROM spans AS s
-        CROSS JOIN rollup.state AS z
+        CROSS JOIN state AS z
         WHERE s.from_time < z.closed_before AND coalesce(rollup.known_time(s.from_time), '-infinity') = s.from_time
     ), days AS (
         SELECT b.first_day AS day FROM bounds AS b
@@ -142,7 +144,7 @@ BEGIN
         UNION
         SELECT u.day
         FROM rollup.notes AS n
-        CROSS JOIN rollup.state AS z
+        CROSS JOIN state AS z
         INNER JOIN rollup.usage AS u
             ON n.dimension = u.dimension AND n.key = u.key AND u.day >= (n.from_time AT TIME ZONE z.time_zone)::date
         WHERE n.entity = of_entity AND of_entity = 'logs'
@@ -167,7 +169,7 @@ BEGIN
         rollup.day_start(d.day::timestamp, z.time_zone),
         least(rollup.day_start(d.day + interval '1 day', z.time_zone), z.closed_before)
     FROM days AS d
-    CROSS JOIN rollup.state AS z
+    CROSS JOIN state AS z
     WHERE isfinite(d.day);
 END
 $$;

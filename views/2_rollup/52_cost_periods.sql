@@ -214,8 +214,8 @@ SELECT
     c.used_cost,
     c.allocated_cost - c.used_cost AS idle_cost,
     CASE WHEN r.sees_all THEN (c.allocated_cost / nullif(c.total_cost, 0))::double precision END AS cost_share,
-    coalesce(b.cost, 0.0000000000) AS cost_before,
-    (c.allocated_cost / nullif(b.cost, 0))::double precision - 1 AS cost_change,
+    c.cost_before,
+    c.cost_change,
     c.requests,
     c.requests_without_tokens,
     c.tokens,
@@ -266,12 +266,13 @@ CROSS JOIN LATERAL (
     SELECT date_trunc(g.grain, x.day::timestamp) FROM later AS x
 ) AS p
 CROSS JOIN LATERAL (
+    SELECT count(*) = (p.first_day + g.length)::date - p.first_day::date AS is_kept
+    FROM kept_days AS k
+    WHERE d.dimension = 'user' AND r.sees_all AND NOT r.idle_is_spread
+        AND k.day >= p.first_day AND k.day < p.first_day + g.length
+) AS q
+CROSS JOIN LATERAL (
     SELECT
-        -- Whether the rows of the period are kept. Asked here, as with one table more than join_collapse_limit the
-        -- period before would be joined row by row.
-        d.dimension = 'user' AND r.sees_all AND NOT r.idle_is_spread AND (
-            SELECT count(*) FROM kept_days AS k WHERE k.day >= p.first_day AND k.day < p.first_day + g.length
-        ) = (p.first_day + g.length)::date - p.first_day::date AS is_kept,
         -- By how much the others' cost grows where idle cost is spread; NULL = it is not, or nobody could have it.
         round(sum(e.cost) FILTER (WHERE n.is_now), 50)
         / nullif(sum(e.cost) FILTER (WHERE n.is_now AND NOT e.is_idle), 0) AS cost_factor,
@@ -286,88 +287,96 @@ CROSS JOIN LATERAL (
     -- Once a period, and not once a row.
     OFFSET 0
 ) AS f
+-- A join of its own, which the planner need not find among all the others: it looks at join_collapse_limit (8) of them.
 CROSS JOIN LATERAL (
     SELECT
-        s.user_id AS key, NULL::bigint AS department_id, s.is_idle, s.requests, s.requests_without_tokens, s.tokens,
-        s.latency_us, s.allocated_cost, s.used_cost, s.gpu_hours,
-        sum(s.allocated_cost) OVER () AS total_cost,
-        sum(s.used_cost) OVER () AS total_used_cost,
-        sum(s.tokens) OVER () AS total_tokens
-    FROM rollup.user_costs AS s
-    WHERE f.is_kept AND s.first_day = p.first_day::date AND s.grain = g.grain
-    UNION ALL
-    SELECT
-        m.key, m.department_id, m.is_idle, m.requests, m.requests_without_tokens, m.tokens, m.latency_us,
-        rollup.rounded_part(m.cost, sum(m.cost) OVER so_far) AS allocated_cost,
-        rollup.rounded_part(m.used_cost, sum(m.used_cost) OVER so_far) AS used_cost,
-        rollup.rounded_part(m.gpu_hours, sum(m.gpu_hours) OVER so_far) AS gpu_hours,
-        rollup.ten_decimals(sum(m.cost) OVER ()) AS total_cost,
-        rollup.ten_decimals(sum(m.used_cost) OVER ()) AS total_used_cost,
-        sum(m.tokens) OVER () AS total_tokens
+        n.*,
+        coalesce(b.cost, 0.0000000000) AS cost_before,
+        (n.allocated_cost / nullif(b.cost, 0))::double precision - 1 AS cost_change
     FROM (
         SELECT
+            s.user_id AS key, NULL::bigint AS department_id, s.user_id IS NULL AS is_idle, s.requests,
+            s.requests_without_tokens, s.tokens, s.latency_us, s.allocated_cost, s.used_cost, s.gpu_hours,
+            sum(s.allocated_cost) OVER () AS total_cost,
+            sum(s.used_cost) OVER () AS total_used_cost,
+            sum(s.tokens) OVER () AS total_tokens
+        FROM rollup.user_costs AS s
+        WHERE q.is_kept AND s.first_day = p.first_day::date AND s.grain = g.grain
+        UNION ALL
+        SELECT
+            m.key, m.department_id, m.is_idle, m.requests, m.requests_without_tokens, m.tokens, m.latency_us,
+            rollup.rounded_part(m.cost, sum(m.cost) OVER so_far) AS allocated_cost,
+            rollup.rounded_part(m.used_cost, sum(m.used_cost) OVER so_far) AS used_cost,
+            rollup.rounded_part(m.gpu_hours, sum(m.gpu_hours) OVER so_far) AS gpu_hours,
+            rollup.ten_decimals(sum(m.cost) OVER ()) AS total_cost,
+            rollup.ten_decimals(sum(m.used_cost) OVER ()) AS total_used_cost,
+            sum(m.tokens) OVER () AS total_tokens
+        FROM (
+            SELECT
+                k.key, k.department_id, k.is_idle,
+                rollup.bigint_sum(e.requests) AS requests,
+                rollup.bigint_sum(e.requests_without_tokens) AS requests_without_tokens,
+                rollup.bigint_sum(e.tokens) AS tokens,
+                sum(e.latency_us) AS latency_us,
+                CASE
+                    WHEN f.cost_factor IS NULL THEN sum(e.cost)
+                    WHEN k.is_idle THEN 0
+                    ELSE sum(e.cost) * f.cost_factor
+                END AS cost,
+                sum(e.used_cost) AS used_cost,
+                CASE
+                    WHEN f.gpu_factor IS NULL THEN sum(e.gpu_hours)
+                    WHEN k.is_idle THEN 0
+                    ELSE sum(e.gpu_hours) * f.gpu_factor
+                END AS gpu_hours
+            FROM cost_days AS e
+            CROSS JOIN LATERAL (
+                SELECT
+                    CASE
+                        WHEN d.is_department THEN e.department_id
+                        WHEN NOT (e.is_idle AND d.idle_is_apart) THEN e.key
+                    END AS key,
+                    CASE WHEN d.is_of_department THEN e.department_id END AS department_id,
+                    e.is_idle AND d.idle_is_apart AS is_idle,
+                    -- The planner expects few rows, and would sort the many there are to group them. What is of a type
+                    -- that has an equality and no order is hashed.
+                    '0'::xid AS hashed
+            ) AS k
+            WHERE e.dimension = d.kept_as
+                AND e.day >= p.first_day::date AND e.day < (p.first_day + g.length)::date
+            GROUP BY k.key, k.department_id, k.is_idle, k.hashed
+        ) AS m
+        WHERE NOT q.is_kept AND (r.sees_all OR d.is_department AND m.key = r.department_id)
+        WINDOW so_far AS (ORDER BY m.key, m.department_id, m.is_idle ROWS UNBOUNDED PRECEDING)
+    ) AS n
+    -- A LEFT JOIN on what is unique: a query that does not ask for what was before does not read it. The lowest bigint
+    -- for no key, as in rollup.usage_periods.
+    LEFT JOIN (
+        SELECT
             k.key, k.department_id, k.is_idle,
-            rollup.bigint_sum(e.requests) AS requests,
-            rollup.bigint_sum(e.requests_without_tokens) AS requests_without_tokens,
-            rollup.bigint_sum(e.tokens) AS tokens,
-            sum(e.latency_us) AS latency_us,
-            CASE
-                WHEN f.cost_factor IS NULL THEN sum(e.cost)
+            rollup.ten_decimals(CASE
+                WHEN f.cost_factor_before IS NULL THEN sum(e.cost)
                 WHEN k.is_idle THEN 0
-                ELSE sum(e.cost) * f.cost_factor
-            END AS cost,
-            sum(e.used_cost) AS used_cost,
-            CASE
-                WHEN f.gpu_factor IS NULL THEN sum(e.gpu_hours)
-                WHEN k.is_idle THEN 0
-                ELSE sum(e.gpu_hours) * f.gpu_factor
-            END AS gpu_hours
+                ELSE sum(e.cost) * f.cost_factor_before
+            END) AS cost
         FROM cost_days AS e
         CROSS JOIN LATERAL (
             SELECT
-                CASE
+                coalesce(CASE
                     WHEN d.is_department THEN e.department_id
                     WHEN NOT (e.is_idle AND d.idle_is_apart) THEN e.key
-                END AS key,
-                CASE WHEN d.is_of_department THEN e.department_id END AS department_id,
-                e.is_idle AND d.idle_is_apart AS is_idle,
-                -- The planner expects few rows, and would sort the many there are to group them. What is of a type that
-                -- has an equality and no order is hashed.
-                '0'::xid AS hashed
+                END, '-9223372036854775808') AS key,
+                coalesce(CASE WHEN d.is_of_department THEN e.department_id END, '-9223372036854775808')
+                AS department_id,
+                e.is_idle AND d.idle_is_apart AS is_idle
         ) AS k
         WHERE e.dimension = d.kept_as
-            AND e.day >= p.first_day::date AND e.day < (p.first_day + g.length)::date
-        GROUP BY k.key, k.department_id, k.is_idle, k.hashed
-    ) AS m
-    WHERE NOT f.is_kept AND (r.sees_all OR d.is_department AND m.key = r.department_id)
-    WINDOW so_far AS (ORDER BY m.key, m.department_id, m.is_idle ROWS UNBOUNDED PRECEDING)
-) AS c
--- A LEFT JOIN on what is unique: a query that does not ask for what was before does not read it. The lowest bigint for
--- no key, as in rollup.usage_periods.
-LEFT JOIN LATERAL (
-    SELECT
-        k.key, k.department_id, k.is_idle,
-        rollup.ten_decimals(CASE
-            WHEN f.cost_factor_before IS NULL THEN sum(e.cost)
-            WHEN k.is_idle THEN 0
-            ELSE sum(e.cost) * f.cost_factor_before
-        END) AS cost
-    FROM cost_days AS e
-    CROSS JOIN LATERAL (
-        SELECT
-            coalesce(CASE
-                WHEN d.is_department THEN e.department_id
-                WHEN NOT (e.is_idle AND d.idle_is_apart) THEN e.key
-            END, '-9223372036854775808') AS key,
-            coalesce(CASE WHEN d.is_of_department THEN e.department_id END, '-9223372036854775808') AS department_id,
-            e.is_idle AND d.idle_is_apart AS is_idle
-    ) AS k
-    WHERE e.dimension = d.kept_as
-        AND e.day >= (p.first_day - g.length)::date AND e.day < p.first_day::date
-    GROUP BY k.key, k.department_id, k.is_idle
-) AS b
-    ON coalesce(c.key, '-9223372036854775808') = b.key
-        AND coalesce(c.department_id, '-9223372036854775808') = b.department_id AND c.is_idle = b.is_idle;
+            AND e.day >= (p.first_day - g.length)::date AND e.day < p.first_day::date
+        GROUP BY k.key, k.department_id, k.is_idle
+    ) AS b
+        ON coalesce(n.key, '-9223372036854775808') = b.key
+            AND coalesce(n.department_id, '-9223372036854775808') = b.department_id AND n.is_idle = b.is_idle
+) AS c;
 COMMENT ON VIEW rollup.cost_periods IS '기간별 비용: by dimension and grain (day, week from Monday, '
     'month), with the share of the whole platform and the change against the period before; ask for one of each';
 CALL ops.describe('rollup.cost_periods', 'rollup.usage_rows');

@@ -49,10 +49,10 @@ SELECT
     u.tokens,
     u.requests / w.requests AS request_share,
     u.tokens / nullif(w.tokens, 0) AS token_share,
-    coalesce(b.requests, 0) AS requests_before,
-    coalesce(b.tokens, 0) AS tokens_before,
-    u.requests / b.requests::double precision - 1 AS requests_change,
-    u.tokens / nullif(b.tokens, 0)::double precision - 1 AS tokens_change
+    u.requests_before,
+    u.tokens_before,
+    u.requests_change,
+    u.tokens_change
 FROM (VALUES ('day', interval '1 day'), ('week', '1 week'), ('month', '1 month')) AS g (grain, length)
 CROSS JOIN unnest(enum_range(NULL::rollup.dimension)) AS d (dimension)
 CROSS JOIN days
@@ -73,27 +73,36 @@ LEFT JOIN LATERAL (
     FROM usage AS r
     WHERE r.dimension = 'all' AND r.day >= p.first_day::date AND r.day < (p.first_day + g.length)::date
 ) AS w ON true
+-- A join of its own, as in rollup.cost_periods.
 CROSS JOIN LATERAL (
     SELECT
-        r.key,
-        rollup.bigint_sum(r.requests) AS requests,
-        rollup.bigint_sum(r.answered_requests) AS answered_requests,
-        rollup.bigint_sum(r.requests_without_tokens) AS requests_without_tokens,
-        rollup.bigint_sum(r.tokens) AS tokens
-    FROM usage AS r
-    WHERE r.dimension = d.dimension AND r.day >= p.first_day::date AND r.day < (p.first_day + g.length)::date
-    GROUP BY r.key
-) AS u
--- The lowest bigint, which no identity column gives, stands for no key: NULLs would find nothing.
-LEFT JOIN LATERAL (
-    SELECT
-        coalesce(r.key, '-9223372036854775808') AS key_or_none,
-        rollup.bigint_sum(r.requests) AS requests,
-        rollup.bigint_sum(r.tokens) AS tokens
-    FROM usage AS r
-    WHERE r.dimension = d.dimension AND r.day >= (p.first_day - g.length)::date AND r.day < p.first_day::date
-    GROUP BY coalesce(r.key, '-9223372036854775808')
-) AS b ON coalesce(u.key, '-9223372036854775808') = b.key_or_none;
+        n.*,
+        coalesce(b.requests, 0) AS requests_before,
+        coalesce(b.tokens, 0) AS tokens_before,
+        n.requests / b.requests::double precision - 1 AS requests_change,
+        n.tokens / nullif(b.tokens, 0)::double precision - 1 AS tokens_change
+    FROM (
+        SELECT
+            r.key,
+            rollup.bigint_sum(r.requests) AS requests,
+            rollup.bigint_sum(r.answered_requests) AS answered_requests,
+            rollup.bigint_sum(r.requests_without_tokens) AS requests_without_tokens,
+            rollup.bigint_sum(r.tokens) AS tokens
+        FROM usage AS r
+        WHERE r.dimension = d.dimension AND r.day >= p.first_day::date AND r.day < (p.first_day + g.length)::date
+        GROUP BY r.key
+    ) AS n
+    -- The lowest bigint, which no identity column gives, stands for no key: NULLs would find nothing.
+    LEFT JOIN (
+        SELECT
+            coalesce(r.key, '-9223372036854775808') AS key_or_none,
+            rollup.bigint_sum(r.requests) AS requests,
+            rollup.bigint_sum(r.tokens) AS tokens
+        FROM usage AS r
+        WHERE r.dimension = d.dimension AND r.day >= (p.first_day - g.length)::date AND r.day < p.first_day::date
+        GROUP BY coalesce(r.key, '-9223372036854775808')
+    ) AS b ON coalesce(n.key, '-9223372036854775808') = b.key_or_none
+) AS u;
 COMMENT ON VIEW rollup.usage_periods IS '기간별 사용량: by dimension (rollup.dimension) and grain (day, week from Monday, '
     'month), with the share of the whole platform and the change against the period before; ask for one of each';
 CALL ops.describe('rollup.usage_periods', 'rollup.usage_rows');

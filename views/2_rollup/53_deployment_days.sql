@@ -25,7 +25,7 @@ FROM (
     SELECT
         d.day, g.deployment_id, g.gpus, g.gpu_us, g.gpu_us_without_rate, 0 AS requests, 0 AS requests_without_tokens,
         0 AS tokens, 0 AS latency_us
-    FROM rollup.state AS z
+    FROM (SELECT s.time_zone FROM rollup.state AS s LIMIT 1) AS z
     CROSS JOIN held AS h
     CROSS JOIN LATERAL (
         SELECT s.day::date AS day

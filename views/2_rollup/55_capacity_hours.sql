@@ -29,7 +29,7 @@ WITH noted AS MATERIALIZED (
         (now() AT TIME ZONE z.time_zone)::date AS last_day
     -- As in rollup.cost_periods: who has no row of rollup.state is told.
     FROM noted AS n
-    LEFT JOIN rollup.state AS z ON n.days IS NOT NULL
+    LEFT JOIN (SELECT s.time_zone FROM rollup.state AS s LIMIT 1) AS z ON n.days IS NOT NULL
 ), later AS MATERIALIZED (
     -- An hour of a clock that is ahead is looked for in its day.
     SELECT DISTINCT (r.hour AT TIME ZONE (SELECT d.time_zone FROM days AS d))::date AS day

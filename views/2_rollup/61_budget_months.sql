@@ -15,10 +15,10 @@ WITH reader AS MATERIALIZED (
         date_trunc('month', t.day::timestamp)::date AS month,
         (date_trunc('month', t.day::timestamp) + interval '1 month')::date AS next_month
     FROM (
-        -- As in rollup.cost_periods: who has no row of rollup.state is told.
+        -- As in rollup.cost_periods: who has no row of rollup.state is told. Which has no statistics for a long time.
         SELECT (now() AT TIME ZONE s.time_zone)::date AS day
         FROM rollup.noted('logs') AS n
-        LEFT JOIN rollup.state AS s ON n.days IS NOT NULL
+        LEFT JOIN (SELECT z.time_zone FROM rollup.state AS z LIMIT 1) AS s ON n.days IS NOT NULL
     ) AS t
 ), budgets AS MATERIALIZED (
     SELECT
@@ -28,7 +28,8 @@ WITH reader AS MATERIALIZED (
         b.amount,
         lead(b.since, 1, (SELECT t.next_month FROM today AS t))
         OVER (PARTITION BY b.department_id, b.project_id ORDER BY b.since) AS until_month
-    FROM llm.budgets AS b
+    -- An array, as in rollup.gpu_spans.
+    FROM unnest(array(SELECT a FROM llm.budgets AS a)) AS b
     CROSS JOIN reader AS r
     WHERE r.sees_all OR b.department_id = r.department_id
 ), costs AS NOT MATERIALIZED (

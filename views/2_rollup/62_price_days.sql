@@ -83,20 +83,20 @@ BEGIN
         DELETE FROM rollup.user_costs AS u USING periods AS p WHERE u.grain = p.grain AND u.first_day = p.first_day
     )
     INSERT INTO rollup.user_costs (
-        first_day, grain, user_id, is_idle, requests, requests_without_tokens, tokens, latency_us, allocated_cost,
-        used_cost, gpu_hours
+        first_day, grain, user_id, requests, requests_without_tokens, tokens, latency_us, allocated_cost, used_cost,
+        gpu_hours
     )
     SELECT p.first_day, p.grain, c.*
     FROM periods AS p
     CROSS JOIN LATERAL (
         SELECT
-            m.key, m.is_idle, m.requests, m.requests_without_tokens, m.tokens, m.latency_us,
+            m.key, m.requests, m.requests_without_tokens, m.tokens, m.latency_us,
             rollup.rounded_part(m.cost, sum(m.cost) OVER so_far),
             rollup.rounded_part(m.used_cost, sum(m.used_cost) OVER so_far),
             rollup.rounded_part(m.gpu_hours, sum(m.gpu_hours) OVER so_far)
         FROM (
             SELECT
-                e.key, e.is_idle,
+                e.key,
                 rollup.bigint_sum(e.requests) AS requests,
                 rollup.bigint_sum(e.requests_without_tokens) AS requests_without_tokens,
                 rollup.bigint_sum(e.tokens) AS tokens,
@@ -106,9 +106,9 @@ BEGIN
                 sum(e.gpu_hours) AS gpu_hours
             FROM rollup.costs AS e
             WHERE e.dimension = 'user' AND e.day >= p.first_day AND e.day < p.next_day
-            GROUP BY e.key, e.is_idle
+            GROUP BY e.key
         ) AS m
-        WINDOW so_far AS (ORDER BY m.key, m.is_idle ROWS UNBOUNDED PRECEDING)
+        WINDOW so_far AS (ORDER BY m.key ROWS UNBOUNDED PRECEDING)
     ) AS c
     WHERE p.next_day - p.first_day = (
         SELECT count(*) FROM rollup.priced_days AS d WHERE d.day >= p.first_day AND d.day < p.next_day

@@ -24,7 +24,7 @@ LEFT JOIN (
     SELECT
         g.deployment_id,
         rollup.per_hour(sum(g.amount)) AS cost
-    FROM rollup.state AS z
+    FROM (SELECT y.time_zone FROM rollup.state AS y LIMIT 1) AS z
     CROSS JOIN LATERAL (SELECT (now() AT TIME ZONE z.time_zone)::date AS day) AS t
     CROSS JOIN (SELECT array_agg(x) AS spans FROM rollup.gpu_spans AS x WHERE x.gpus > 0) AS s
     CROSS JOIN LATERAL rollup.gpu_days(s.spans, z.time_zone, t.day - 29, t.day) AS g
