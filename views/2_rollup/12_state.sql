@@ -1,5 +1,6 @@
 -- A restore can leave rollup.state without its row, and then whoever asks for it would get NULL, or no row: a report of
 -- zeros, a log without a note. So coalesce((SELECT s.x FROM rollup.state AS s), rollup.state_is_lost(NULL::type)).
+-- Who joins it says LIMIT 1: for long nobody has analyzed it, and then the planner expects hundreds of rows.
 CREATE OR REPLACE FUNCTION rollup.state_is_lost(asked_for anyelement)
 RETURNS anyelement
 LANGUAGE plpgsql

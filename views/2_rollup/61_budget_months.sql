@@ -15,7 +15,7 @@ WITH reader AS MATERIALIZED (
         date_trunc('month', t.day::timestamp)::date AS month,
         (date_trunc('month', t.day::timestamp) + interval '1 month')::date AS next_month
     FROM (
-        -- As in rollup.cost_periods: who has no row of rollup.state is told. Which has no statistics for a long time.
+        -- As in rollup.cost_periods: who has no row of rollup.state is told.
         SELECT (now() AT TIME ZONE s.time_zone)::date AS day
         FROM rollup.noted('logs') AS n
         LEFT JOIN (SELECT z.time_zone FROM rollup.state AS z LIMIT 1) AS s ON n.days IS NOT NULL
